@@ -1,0 +1,51 @@
+"""Every variable Encore reads from its environment, with type and default, in one place.
+
+`.env.example` documents the same list for operators; a test compares the two.
+A `.env` file in the project's root is read first; real variables win over it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import environ
+
+ROOT = Path(__file__).resolve().parent.parent
+
+INSECURE_SECRET_KEY = "insecure-development-key-never-use-in-production"
+
+# name: (cast, default). Order is the order of .env.example.
+VARIABLES: dict[str, tuple[Any, Any]] = {
+    "SECRET_KEY": (str, INSECURE_SECRET_KEY),
+    "DEBUG": (bool, False),
+    "ALLOWED_HOSTS": (list, []),
+    "CSRF_TRUSTED_ORIGINS": (list, []),
+    "SECURE_SSL_REDIRECT": (bool, True),
+    "SECURE_HSTS_SECONDS": (int, 31_536_000),
+    "BEHIND_TLS_PROXY": (bool, False),
+    "DATABASE_URL": (str, ""),
+    "DATABASE_POOL_SIZE": (int, 10),
+    "EMBEDDED_POSTGRES_DIR": (str, ""),
+    "REDIS_URL": (str, ""),
+    "MEDIA_ROOT": (str, str(ROOT / "media")),
+    "LOG_LEVEL": (str, "INFO"),
+    "LOG_FORMAT": (str, "line"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": (str, ""),
+    "WORKERS": (int, 2),
+    "QUEUE_TASK_TIMEOUT_SECONDS": (int, 120),
+    "QUEUE_RETRY_SECONDS": (int, 600),
+    "OPERATION_TIME_BUDGET_SECONDS": (float, 20.0),
+    "OPERATION_STEP_TARGET_MS": (int, 500),
+    "OPERATION_LEASE_SECONDS": (int, 60),
+    "OPERATION_MAX_CONCURRENT_JOBS": (int, 5),
+    "OPERATION_THROTTLE_EXCEPTIONS": (int, 5),
+    "OPERATION_THROTTLE_SECONDS": (int, 60),
+    "LOAD_MAX_ACTIVE_SESSIONS": (int, 0),
+    "LOAD_RDS_INSTANCE": (str, ""),
+    "LOAD_RDS_MAX_CPU_PERCENT": (int, 80),
+    "LOAD_WHEN_UNREADABLE": (str, "proceed"),
+    "AWS_REGION": (str, "eu-central-1"),
+    "DUPLICATION_LANES": (int, 2),
+}
+
+env = environ.Env(**VARIABLES)
+environ.Env.read_env(ROOT / ".env")

@@ -1,0 +1,222 @@
+"""Settings for development; test and production start from here."""
+
+from pathlib import Path
+from typing import Any
+
+from config.env import ROOT, env
+from config.logging import logging_config
+
+BASE_DIR = ROOT
+SECRET_KEY = env("SECRET_KEY")
+DEBUG = env("DEBUG")
+ALLOWED_HOSTS: list[str] = env("ALLOWED_HOSTS") or ["localhost", "127.0.0.1", "[::1]"]
+CSRF_TRUSTED_ORIGINS: list[str] = env("CSRF_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "daphne",
+    "config",
+    "content",
+    "operations",
+    "duplication",
+    "channels",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django_q",
+    "waffle",
+    "csp",
+    "rest_framework",
+    "rest_framework.authtoken",
+    "django_filters",
+    "drf_spectacular",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+# --- database ---------------------------------------------------------------
+# PostgreSQL only. Without DATABASE_URL the embedded server of the development
+# dependencies is started (and stopped with its last user).
+
+
+def database() -> dict[str, Any]:
+    url = env("DATABASE_URL")
+    if not url:
+        from config import embedded_postgres
+
+        url = embedded_postgres.ensure_running()
+    config = env.db_url_config(url)
+    config["ENGINE"] = "django.db.backends.postgresql"
+    # A worker keeps its connection (field: 21-25 tasks/s without, 130-230 with);
+    # the web process pools instead, see config.asgi.
+    config["CONN_MAX_AGE"] = 600
+    config["CONN_HEALTH_CHECKS"] = True
+    config.setdefault("OPTIONS", {})["application_name"] = "encore"
+    return config
+
+
+DATABASES = {"default": database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- queue ------------------------------------------------------------------
+# Why each value is what it is: docs/decisions/0004-queue.md
+Q_CLUSTER: dict[str, Any] = {
+    "name": "encore",
+    "broker_class": "operations.queue.broker.SkipLockedBroker",
+    "orm": "default",
+    "workers": env("WORKERS"),
+    "timeout": env("QUEUE_TASK_TIMEOUT_SECONDS"),
+    "retry": env("QUEUE_RETRY_SECONDS"),
+    "queue_limit": env("WORKERS"),
+    "bulk": 1,
+    "poll": 0.1,
+    "save_limit": -1,
+    "max_attempts": 0,
+    "ack_failures": True,
+    "catch_up": False,
+    "label": "Queue",
+    "log_level": "WARNING",
+}
+
+# --- channel layer ----------------------------------------------------------
+if env("REDIS_URL"):
+    CHANNEL_LAYERS: dict[str, Any] = {
+        "default": {
+            "BACKEND": "channels_redis.core.RedisChannelLayer",
+            "CONFIG": {"hosts": [env("REDIS_URL")]},
+        }
+    }
+else:
+    CHANNEL_LAYERS = {"default": {"BACKEND": "operations.channel_layer.PostgresChannelLayer"}}
+
+# --- operations -------------------------------------------------------------
+OPERATION_TIME_BUDGET_SECONDS: float = env("OPERATION_TIME_BUDGET_SECONDS")
+OPERATION_STEP_TARGET_MS: int = env("OPERATION_STEP_TARGET_MS")
+OPERATION_LEASE_SECONDS: int = env("OPERATION_LEASE_SECONDS")
+OPERATION_MAX_CONCURRENT_JOBS: int = env("OPERATION_MAX_CONCURRENT_JOBS")
+OPERATION_THROTTLE_EXCEPTIONS: int = env("OPERATION_THROTTLE_EXCEPTIONS")
+OPERATION_THROTTLE_SECONDS: int = env("OPERATION_THROTTLE_SECONDS")
+LOAD_MAX_ACTIVE_SESSIONS: int = env("LOAD_MAX_ACTIVE_SESSIONS")
+LOAD_RDS_INSTANCE: str = env("LOAD_RDS_INSTANCE")
+LOAD_RDS_MAX_CPU_PERCENT: int = env("LOAD_RDS_MAX_CPU_PERCENT")
+LOAD_WHEN_UNREADABLE: str = env("LOAD_WHEN_UNREADABLE")
+AWS_REGION: str = env("AWS_REGION")
+DUPLICATION_LANES: int = env("DUPLICATION_LANES")
+
+# A switch that nobody created yet is on: a fresh installation works. Its row is
+# read from the database each time, so that flipping it reaches every process.
+WAFFLE_SWITCH_DEFAULT = True
+WAFFLE_CREATE_MISSING_SWITCHES = True
+WAFFLE_CACHE_NAME = "uncached"
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "uncached": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"},
+}
+
+# --- API --------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "rest_framework.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "config.api.NewestFirstPagination",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "config.api.problem_details",
+    "PAGE_SIZE": 50,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Encore",
+    "DESCRIPTION": "Duplicate, generate and migrate: long-running operations over content.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- people, language, time ---------------------------------------------------
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+LOGIN_URL = "admin:login"
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# --- files ------------------------------------------------------------------
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS: list[Path] = []
+MEDIA_ROOT = env("MEDIA_ROOT")
+MEDIA_URL = "media/"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = DEBUG
+
+# --- security ---------------------------------------------------------------
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_COOKIE_HTTPONLY = True
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "script-src": ["'self'"],
+        "style-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "connect-src": ["'self'"],
+        "media-src": ["'self'"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    },
+}
+
+# --- observability ----------------------------------------------------------
+OTEL_EXPORTER_OTLP_ENDPOINT: str = env("OTEL_EXPORTER_OTLP_ENDPOINT")
+LOGGING = logging_config(level=env("LOG_LEVEL"), style=env("LOG_FORMAT"))

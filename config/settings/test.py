@@ -1,0 +1,7 @@
+"""Settings for the test suite."""
+
+from config.settings.base import *  # noqa: F403
+
+SECRET_KEY = "test-key"  # noqa: S105 - not a secret: tests only
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+LOGGING_CONFIG = None

@@ -1,0 +1,48 @@
+"""What can go wrong with an operation, told apart by who has to act."""
+
+from __future__ import annotations
+
+
+class OperationError(Exception):
+    """Base of every error the kernel raises."""
+
+    code = "operation_error"
+
+
+class InvalidTransition(OperationError):
+    """The row is not in a status from which this edge may be taken."""
+
+    code = "invalid_transition"
+
+    def __init__(self, row: object, edge: str, status: str) -> None:
+        super().__init__(f"{row} is {status}: it can't {edge.replace('_', ' ')}.")
+        self.edge = edge
+        self.status = status
+
+
+class LeaseLost(OperationError):
+    """The job was taken by another worker: this one must not write any more."""
+
+    code = "lease_lost"
+
+
+class WorkFailed(OperationError):
+    """A step found that its operation can't succeed. The message is for the user.
+
+    Raised by an app's work for an expected failure; the runner fails the job with
+    `code` and the message. Anything else a step raises is an unexpected error.
+    """
+
+    code = "work_failed"
+
+
+class AttemptsExhausted(WorkFailed):
+    """The same step was started too often without ever ending (it kills its worker)."""
+
+    code = "attempts_exhausted"
+
+
+class UnknownKind(OperationError):
+    """No app has registered an operation of this kind."""
+
+    code = "unknown_kind"

@@ -1,0 +1,6 @@
+from operations.models.event import Event
+from operations.models.heartbeat import ClusterHeartbeat
+from operations.models.job import Job
+from operations.models.operation import Operation
+
+__all__ = ["ClusterHeartbeat", "Event", "Job", "Operation"]

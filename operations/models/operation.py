@@ -1,0 +1,119 @@
+"""The thing a user starts and watches."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from operations.models.transitions import Edge, Transitions
+
+
+class Operation(Transitions):
+    """Abstract. A concrete operation adds its subject and sets `kind`.
+
+    `requested` (what somebody asked for) is apart from `status` (what has been reached):
+    an operation that was asked to pause is in progress until its running steps have ended.
+    `waiting_*` say why nothing moves and when the next look is; `waited_seconds` is how
+    long that has been in all, so that a rate can leave it out.
+    """
+
+    class Status(models.TextChoices):
+        PENDING = "pending", "Pending"
+        IN_PROGRESS = "in_progress", "In progress"
+        PAUSED = "paused", "Paused"
+        FAILED = "failed", "Failed"
+        CANCELLED = "cancelled", "Cancelled"
+        COMPLETED = "completed", "Completed"
+
+    class Request(models.TextChoices):
+        NONE = "", "None"
+        PAUSE = "pause", "Pause"
+        CANCEL = "cancel", "Cancel"
+
+    EDGES: ClassVar[dict[str, Edge]] = {
+        "start": Edge(("PENDING",), "IN_PROGRESS"),
+        "pause": Edge(("PENDING", "IN_PROGRESS"), "PAUSED"),
+        "resume": Edge(("PAUSED",), "IN_PROGRESS"),
+        "retry": Edge(("FAILED",), "IN_PROGRESS"),
+        "complete": Edge(("IN_PROGRESS",), "COMPLETED"),
+        "fail": Edge(("PENDING", "IN_PROGRESS"), "FAILED"),
+        "cancel": Edge(("PENDING", "IN_PROGRESS", "PAUSED", "FAILED"), "CANCELLED"),
+    }
+    ACTIVE: ClassVar[tuple[str, ...]] = ("PENDING", "IN_PROGRESS", "PAUSED")
+    RUNNABLE: ClassVar[tuple[str, ...]] = ("PENDING", "IN_PROGRESS")
+
+    kind: ClassVar[str]
+
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
+    requested = models.CharField(
+        max_length=8, choices=Request.choices, default=Request.NONE, blank=True
+    )
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    progress = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text='Per stage: {"blocks": {"done": 4000, "total": 9000}}. Total null: unknown.',
+    )
+    event_sequence = models.BigIntegerField(default=0, editable=False)
+    waiting_reason = models.CharField(max_length=255, blank=True, default="")
+    waiting_since = models.DateTimeField(null=True, blank=True)
+    waiting_until = models.DateTimeField(null=True, blank=True)
+    waited_seconds = models.FloatField(default=0)
+    error_code = models.CharField(max_length=64, blank=True, default="")
+    error_message = models.TextField(blank=True, default="")
+    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001
+    request_fingerprint = models.CharField(max_length=64, blank=True, default="")
+    traceparent = models.CharField(max_length=64, blank=True, default="")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        abstract = True
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                name="%(class)s_idempotency_key_once_per_user",
+                fields=["requested_by", "idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+            ),
+        ]
+
+    @property
+    def is_active(self) -> bool:
+        return self.has_status(*self.ACTIVE)
+
+    @property
+    def is_runnable(self) -> bool:
+        return self.has_status(*self.RUNNABLE)
+
+    @property
+    def display_status(self) -> str:
+        """What a person is told: a request that was not reached yet has its own word."""
+        if self.is_active and self.requested == self.Request.PAUSE:
+            return "pausing"
+        if self.is_active and self.requested == self.Request.CANCEL:
+            return "cancelling"
+        if self.is_runnable and self.waiting_reason:
+            return "waiting"
+        return str(self.status)
+
+    @classmethod
+    def viewable_by(cls, user: Any) -> models.QuerySet[Any]:
+        """The operations `user` may see: their own, or all with the view permission."""
+        operations = cls._default_manager.all()
+        if not user.is_authenticated:
+            return operations.none()
+        meta = cls._meta
+        if user.has_perm(f"{meta.app_label}.view_{meta.model_name}"):
+            return operations
+        return operations.filter(requested_by=user)
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.pk}"
