@@ -56,7 +56,7 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
         "root": {"handlers": ["stderr"], "level": level},
         "loggers": {
             "django": {"handlers": [], "level": level, "propagate": True},
-            "django-q": {"handlers": [], "propagate": True},
+            "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
             "daphne": {"level": "WARNING"},
         },
     }

@@ -22,7 +22,7 @@ if not env("DATABASE_URL"):
         "For example DATABASE_URL=postgres://encore:secret@db.example.org:5432/encore"
     )
 
-from config.settings.base import *  # noqa: E402, F403
+from config.settings.base import *  # noqa: F403
 
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

@@ -5,3 +5,6 @@ from config.settings.base import *  # noqa: F403
 SECRET_KEY = "test-key"  # noqa: S105 - not a secret: tests only
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGGING_CONFIG = None
+
+# An operation of the kernel's tests' own: the kernel stands without any app.
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.operations.toy"]  # noqa: F405

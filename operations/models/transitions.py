@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, NamedTuple
 
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from operations.exceptions import InvalidTransition
@@ -40,7 +41,7 @@ class Transitions(models.Model):
         changes = {"status": self.Status[target], "updated_at": timezone.now(), **changes}
         manager = type(self)._default_manager
         allowed = [self.Status[name] for name in sources]
-        if not manager.filter(pk=self.pk, status__in=allowed).update(**changes):
+        if not manager.filter(Q(status__in=allowed), pk=self.pk).update(**changes):
             self.refresh_from_db(fields=["status"])
             raise InvalidTransition(self, edge, self.status)
         for name, value in changes.items():

@@ -1,0 +1,136 @@
+"""Watching one operation over a websocket: snapshot, replay, then live.
+
+Protocol, JSON from the server only:
+
+    {"type": "snapshot", "operation": {…, "sequence": N}}
+    {"type": "event", "event": {"sequence": …, "name": …, "stage": …, "payload": …}}
+    {"type": "heartbeat", "sequence": N}        every HEARTBEAT_SECONDS
+
+Events come in order, each once, without a gap: those after `?after=SEQ` up to the
+snapshot first (none without it), then what happens. The channel layer only says when to
+look; on each heartbeat the table is looked at as well. Who may not watch is told by the
+close code.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any
+from urllib.parse import parse_qs
+
+from channels.db import database_sync_to_async
+from channels.generic.websocket import AsyncJsonWebsocketConsumer
+
+from operations import events, kinds
+from operations.exceptions import UnknownKind
+from operations.models import Event, Operation
+from operations.snapshots import snapshot
+
+HEARTBEAT_SECONDS = 15.0
+REPLAY_PAGE = 500
+
+# Own close codes (4000-4999 are an application's), after the HTTP statuses they are like.
+BAD_REQUEST, UNAUTHENTICATED, NOT_FOUND = 4400, 4401, 4404
+
+
+class OperationConsumer(AsyncJsonWebsocketConsumer):
+    heartbeat: asyncio.Task[None] | None = None
+    group = ""
+    sent = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Messages and the heartbeat both send events: one at a time, or order is lost.
+        self.sending = asyncio.Lock()
+
+    async def connect(self) -> None:
+        # Accepted first: a browser is told a close code, but not why a handshake failed.
+        await self.accept()
+        if not self.scope["user"].is_authenticated:
+            await self.close(UNAUTHENTICATED, "Log in to watch an operation.")
+            return
+        after = parse_qs(self.scope["query_string"].decode()).get("after", [""])[0]
+        if after and not after.isdecimal():
+            await self.close(BAD_REQUEST, "after is not a sequence number.")
+            return
+        operation = await self._find()
+        if operation is None:
+            # Also for somebody else's operation: that it exists is not told either.
+            await self.close(NOT_FOUND, "There is no such operation, or it isn't yours to see.")
+            return
+        # Join before reading: what happens between is then in the read or on the channel.
+        self.group = events.group_name(operation.kind, operation.pk)
+        await self.channel_layer.group_add(self.group, self.channel_name)
+        await self._snapshot_and_replay(int(after) if after else None)
+        self.heartbeat = asyncio.create_task(self._beat())
+
+    async def disconnect(self, code: int) -> None:
+        if self.heartbeat:
+            self.heartbeat.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.heartbeat
+        if self.group:
+            await self.channel_layer.group_discard(self.group, self.channel_name)
+
+    # --- messages from the channel layer --------------------------------------
+
+    async def operation_event(self, message: dict[str, Any]) -> None:
+        event = message["event"]
+        async with self.sending:
+            if event is not None and event["sequence"] == self.sent + 1:
+                await self._send_event(event)
+            elif event is None or event["sequence"] > self.sent:
+                await self._catch_up()
+
+    async def channel_resync(self, message: dict[str, Any]) -> None:
+        """The layer may have lost messages."""
+        async with self.sending:
+            await self._catch_up()
+
+    # --- inside ---------------------------------------------------------------
+
+    async def _snapshot_and_replay(self, after: int | None) -> None:
+        operation = await self._find()
+        if operation is None:
+            await self.close(NOT_FOUND, "The operation is gone.")
+            return
+        state = await database_sync_to_async(snapshot)(operation)
+        await self.send_json({"type": "snapshot", "operation": state})
+        self.sent = state["sequence"] if after is None else min(after, state["sequence"])
+        await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        while page := await self._page():
+            for event in page:
+                await self._send_event(event.as_message())
+            if len(page) < REPLAY_PAGE:
+                return
+
+    async def _send_event(self, event: dict[str, Any]) -> None:
+        self.sent = event["sequence"]
+        await self.send_json({"type": "event", "event": event})
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            async with self.sending:
+                await self._catch_up()
+                await self.send_json({"type": "heartbeat", "sequence": self.sent})
+
+    @database_sync_to_async
+    def _find(self) -> Operation | None:
+        route = self.scope["url_route"]["kwargs"]
+        try:
+            model = kinds.get(route["kind"]).operation
+        except UnknownKind:
+            return None
+        found: Operation | None = (
+            model.viewable_by(self.scope["user"]).filter(pk=route["id"]).first()
+        )
+        return found
+
+    @database_sync_to_async
+    def _page(self) -> list[Event]:
+        route = self.scope["url_route"]["kwargs"]
+        return list(events.after(route["kind"], route["id"], self.sent)[:REPLAY_PAGE])

@@ -1,0 +1,35 @@
+"""Which database errors are worth another try."""
+
+from __future__ import annotations
+
+from django.db import Error as DatabaseError
+from django.db import InterfaceError, OperationalError
+
+# https://www.postgresql.org/docs/current/errcodes-appendix.html
+CONTENTION = {
+    "40P01",  # deadlock_detected
+    "40001",  # serialization_failure
+    "55P03",  # lock_not_available
+    "57014",  # query_canceled: the step's statement time-out
+}
+DISCONNECTED_CLASSES = {"08", "57P"}  # connection exceptions; admin and crash shutdown
+
+
+def sqlstate(error: BaseException) -> str:
+    """The error's SQLSTATE, or '' when the server never answered."""
+    return getattr(error.__cause__, "sqlstate", None) or getattr(error, "sqlstate", None) or ""
+
+
+def is_contention(error: DatabaseError) -> bool:
+    """Others were in the way, or the step was too large: a smaller one may pass."""
+    return sqlstate(error) in CONTENTION
+
+
+def is_disconnect(error: DatabaseError) -> bool:
+    """The connection is gone; what the transaction did is rolled back."""
+    if isinstance(error, InterfaceError):
+        return True
+    state = sqlstate(error)
+    if not state:
+        return isinstance(error, OperationalError)
+    return state[:2] in DISCONNECTED_CLASSES or state[:3] in DISCONNECTED_CLASSES

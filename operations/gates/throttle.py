@@ -1,0 +1,35 @@
+"""After a burst of exceptions, everything of the kind holds still for a moment."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from django.conf import settings
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from operations.gates.verdict import Wait
+from operations.kinds import Kind
+from operations.models import Event
+
+# The events that count as an exception: one for each step that failed.
+EXCEPTION_EVENT = "exception"
+
+
+def exception_throttle(kind: Kind[Any]) -> Wait | None:
+    """At most N exceptions per window over all jobs and machines; then wait for the window."""
+    limit = settings.OPERATION_THROTTLE_EXCEPTIONS
+    window = dt.timedelta(seconds=settings.OPERATION_THROTTLE_SECONDS)
+    recent = list(
+        Event.objects.filter(name=f"{kind.name}.{EXCEPTION_EVENT}", created_at__gt=Now() - window)
+        .order_by("-created_at")
+        .values_list("created_at", flat=True)[:limit]
+    )
+    if len(recent) < limit:
+        return None
+    seconds = (recent[-1] + window - timezone.now()).total_seconds()
+    return Wait(
+        max(seconds, 1.0),
+        f"{limit} exceptions within {window.seconds} s: holding still so as not to make it worse.",
+    )

@@ -1,0 +1,66 @@
+"""The kinds of operation this installation runs, by name.
+
+An app registers its kind in `AppConfig.ready`; the kernel reaches every concrete model
+and every piece of work through here and imports no app.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from operations.exceptions import UnknownKind
+from operations.models import Job, Operation
+from operations.work import Work
+
+OperationT = TypeVar("OperationT", bound=Operation)
+
+
+class Kind(ABC, Generic[OperationT]):
+    """One kind of operation: its models, its work by job name, its stages and their order."""
+
+    name: ClassVar[str]
+    operation: type[OperationT]
+    job: ClassVar[type[Job]]
+    work: ClassVar[Mapping[str, type[Work[Any]]]]
+    stages: ClassVar[tuple[str, ...]]
+
+    @abstractmethod
+    def stage_completed(self, operation: OperationT, stage: str) -> None:
+        """Start what follows `stage`, or complete the operation.
+
+        Called once per stage, inside the commit of the stage's last job, with the
+        operation's row locked. Jobs are added with `delivery.add_job`.
+        """
+
+    def on_failed(self, operation: OperationT) -> None:
+        """Called inside the commit that fails the operation, with its row locked."""
+
+    def on_cancelled(self, operation: OperationT) -> None:
+        """Called inside the commit that cancels the operation, with its row locked."""
+
+    def log_fields(self, operation: OperationT) -> dict[str, object]:
+        """What identifies the operation in the log channel that has the kind's name."""
+        return {f"{self.name}_id": operation.pk}
+
+
+_kinds: dict[str, Kind[Any]] = {}
+
+
+def register(kind: Kind[Any]) -> None:
+    _kinds[kind.name] = kind
+
+
+def get(name: str) -> Kind[Any]:
+    """Raises UnknownKind."""
+    try:
+        return _kinds[name]
+    except KeyError:
+        raise UnknownKind(
+            f"There is no kind of operation {name!r}; there are: {', '.join(sorted(_kinds))}."
+        ) from None
+
+
+def all_kinds() -> list[Kind[Any]]:
+    return list(_kinds.values())

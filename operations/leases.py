@@ -1,0 +1,141 @@
+"""Who may work on a job: claim, hold, give back.
+
+A lease is a token and an end on the job's row. Claims, steps and releases each lock that
+row, so a job is worked on by one worker however often it is delivered, and a worker that
+was thought dead can't write once another has claimed its job. All times are the
+database's, so that clocks of machines don't matter.
+
+Locks are taken in one order everywhere: the job's row, then its operation's.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import uuid
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from operations import events
+from operations.exceptions import LeaseLost
+from operations.gates import Wait
+from operations.gates.concurrency import concurrency
+from operations.kinds import Kind
+from operations.models import Job, Operation
+
+# The dispatcher looks a moment after a lease has run out, not at the same instant.
+GRACE = dt.timedelta(seconds=1)
+
+
+class Refusal(StrEnum):
+    NOT_TAKEN = "not_taken"  # done, held by somebody else, or not due yet
+    WAITING = "waiting"  # no place free
+    ENDED = "ended"  # the operation isn't to go on: somebody must settle it
+
+
+class Claim(NamedTuple):
+    job: Job | None
+    refusal: Refusal | None
+
+
+def lease() -> dt.timedelta:
+    return dt.timedelta(seconds=settings.OPERATION_LEASE_SECONDS)
+
+
+def claim(kind: Kind[Any], job_id: int) -> Claim:
+    """Take the job if it is free, due and there is a place; commits `attempts + 1` with it.
+
+    Redelivered, duplicate and early deliveries find it taken and change nothing.
+    """
+    with transaction.atomic():
+        job = (
+            kind.job._default_manager.select_for_update(skip_locked=True, of=("self",))
+            .select_related(kind.job.operation_field)
+            .filter(
+                Q(lease_until=None) | Q(lease_until__lte=Now()),
+                Q(not_before=None) | Q(not_before__lte=Now()),
+                pk=job_id,
+                status__in=[kind.job.Status[name] for name in kind.job.RUNNABLE],
+            )
+            .first()
+        )
+        if job is None:
+            return Claim(None, Refusal.NOT_TAKEN)
+        if not job.operation.is_runnable or job.operation.requested:
+            return Claim(job, Refusal.ENDED)
+        if wait := concurrency(kind):
+            postpone(job, wait)
+            return Claim(None, Refusal.WAITING)
+        job.lease_token = uuid.uuid4()
+        job.take(
+            "start",
+            lease_token=job.lease_token,
+            lease_until=Now() + lease(),
+            due_at=Now() + lease() + GRACE,
+            heartbeat_at=Now(),
+            started_at=job.started_at or timezone.now(),
+            attempts=F("attempts") + 1,
+        )
+        job.refresh_from_db(fields=["attempts"])
+        return Claim(job, None)
+
+
+def hold(job: Job) -> Job:
+    """The job's row as it is now, locked to the end of the transaction. Raises LeaseLost."""
+    held = (
+        type(job)
+        ._default_manager.select_for_update(of=("self",))
+        .select_related(job.operation_field)
+        .filter(pk=job.pk, lease_token=job.lease_token)
+        .first()
+    )
+    if held is None or job.lease_token is None:
+        raise LeaseLost(f"{job} is no longer this worker's.")
+    return held
+
+
+def release(job: Job, *, due_at: dt.datetime | None = None) -> None:
+    """Give the job back. Its row must be locked; with `due_at` nobody claims it before."""
+    type(job)._default_manager.filter(pk=job.pk).update(
+        lease_token=None, lease_until=None, not_before=due_at, due_at=due_at
+    )
+
+
+def postpone(job: Job, wait: Wait) -> None:
+    """Give the job back for `wait.seconds` and tell why. Its row must be locked.
+
+    The operation counts as waiting only when none of its other jobs is running.
+    """
+    until = timezone.now() + dt.timedelta(seconds=wait.seconds)
+    release(job, due_at=until)
+    operation = lock_operation(job)
+    siblings = type(job)._default_manager.filter(
+        **{job.operation_field: operation.pk}, lease_until__gt=Now()
+    )
+    if siblings.exclude(pk=job.pk).exists():
+        return
+    told_before = operation.waiting_reason == wait.reason
+    operation.waiting_reason = wait.reason
+    operation.waiting_since = operation.waiting_since or timezone.now()
+    operation.waiting_until = until
+    operation.save(update_fields=["waiting_reason", "waiting_since", "waiting_until", "updated_at"])
+    if not told_before:
+        events.append(
+            operation,
+            "waiting",
+            stage=job.stage,
+            payload={"message": wait.reason, "until": until.isoformat()},
+        )
+
+
+def lock_operation(job: Job) -> Operation:
+    """The job's operation as it is now, locked to the end of the transaction."""
+    model = type(job.operation)
+    return model._default_manager.select_for_update(no_key=True, of=("self",)).get(
+        pk=job.operation_id
+    )

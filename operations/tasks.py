@@ -1,0 +1,7 @@
+"""The queue's door to the kernel: ids in, one call, nothing else."""
+
+from operations import runner
+
+
+def run(kind: str, job_id: int) -> str:
+    return runner.run(kind, job_id)
