@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 
 if TYPE_CHECKING:
-    from content.models import Episode
+    from content.models import Episode  # noqa: F401 - named in a string below
 
 
 class EpisodeQuerySet(models.QuerySet["Episode"]):

@@ -1,0 +1,47 @@
+"""The writes of the content tree. Admin, API and commands make theirs through here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from content.deletion import delete_subtrees
+from content.documents.importing import write_document
+from content.documents.validation import validate_document
+from content.models import Episode, Node
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+# What a person may set: "copying" belongs to the copy that is being made.
+SELECTABLE_STATUSES: list[tuple[str, str]] = [
+    (status.value, str(status.label))
+    for status in Episode.Status
+    if status != Episode.Status.COPYING
+]
+
+
+def import_episode(*, document: object, owner: User | None) -> Episode:
+    """The new episode that `document` (parsed JSON) describes, in one transaction.
+
+    Raises InvalidDocument with every mistake; nothing is imported then. Each call makes
+    an episode of its own.
+    """
+    return write_document(validate_document(document), owner=owner)
+
+
+def update_episode(*, episode: Episode, changes: dict[str, Any]) -> None:
+    """Write `changes` (valid values by field) and nothing else of the row."""
+    for field, value in changes.items():
+        setattr(episode, field, value)
+    episode.save(update_fields=[*changes, "updated_at"])
+
+
+def delete_episode(*, episode: Episode) -> None:
+    """Delete the episode with its whole tree, as one transaction."""
+    delete_subtrees(Episode, [episode.pk])
+
+
+def delete_nodes(*, model: type[Node], ids: Collection[int]) -> None:
+    """Delete these episodes, parts, items or blocks with all that is below, as one transaction."""
+    delete_subtrees(model, ids)
