@@ -14,7 +14,8 @@ from typing import NamedTuple
 # The part of a database's and a document's link that names the target. Understood alike
 # by Python and by PostgreSQL's regular expressions.
 KEY_PATTERN = r"[A-Za-z0-9._~-]+"
-LINK_PATTERN = rf"content:(part|item|block)/({KEY_PATTERN})"
+# A link begins a word: `xcontent:item/1` is none, nor is the second of two that touch.
+LINK_PATTERN = rf"(?<![A-Za-z0-9._~/-])content:(part|item|block)/({KEY_PATTERN})"
 # What every text with a link contains: a cheap test before the regular expression.
 LINK_MARK = "content:"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Max, Min, QuerySet
 
 from content.models import Block, Episode, Item, Node, Part
 
@@ -27,6 +27,35 @@ def path_to(model: type[Node], ancestor: type[Node]) -> str:
 def descendants(model: type[Node], ancestor: type[Node], ids: Collection[int]) -> QuerySet[Any]:
     """The rows of `model` below the rows `ids` of `ancestor`."""
     return model._default_manager.filter(**{f"{path_to(model, ancestor)}__in": ids})
+
+
+def below(queryset: QuerySet[Any], ancestor: type[Node], node_id: int) -> QuerySet[Any]:
+    """The rows below one node, so told that the index on (parent, id) serves `tree_order`.
+
+    The parents' range of ids says nothing new, but it is what the planner can start from:
+    with an equality alone it takes the rows for spread evenly over the table, and walks
+    the primary key until it meets the first of them.
+    """
+    parent = PARENT_FIELDS[queryset.model]
+    parents = queryset.model._meta.get_field(parent).related_model
+    if parents is ancestor:
+        return queryset.filter(**_range(parent, node_id, node_id))
+    among = descendants(parents, ancestor, [node_id]).aggregate(first=Min("id"), last=Max("id"))
+    if among["first"] is None:
+        return queryset.none()
+    return queryset.filter(
+        **{path_to(queryset.model, ancestor): node_id},
+        **_range(parent, among["first"], among["last"]),
+    )
+
+
+def _range(field: str, first: int, last: int) -> dict[str, int]:
+    return {f"{field}__gte": first, f"{field}__lte": last}
+
+
+def tree_order(model: type[Node]) -> tuple[str, str]:
+    """The order of the index on (parent, id)."""
+    return f"{PARENT_FIELDS[model]}_id", "id"
 
 
 def ancestors(node: Node) -> list[Node]:

@@ -17,7 +17,7 @@ from operations.work import Step, Work
 
 # The links that content.links.linked_ids finds, in PostgreSQL's dialect: the whole key is an
 # id, but for full stops that end a sentence. Eighteen digits always fit a bigint.
-LINK = r"content:(part|item|block)/([1-9][0-9]{0,17})(?!\.*[A-Za-z0-9_~-])"
+LINK = r"(?<![A-Za-z0-9._~/-])content:(part|item|block)/([1-9][0-9]{0,17})(?!\.*[A-Za-z0-9_~-])"
 
 
 class RewriteLinks(Work[DuplicationJob]):

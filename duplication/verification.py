@@ -32,6 +32,7 @@ from duplication.walk import (
     checksum_sql,
     one,
     plan_for_walking,
+    row_hash_sql,
     walk_sql,
 )
 from operations.work import Step, Work
@@ -134,7 +135,7 @@ def _copy_sql(above: Level, level: Level) -> str:
         walk_sql(above, level, side="new", columns=columns),
         checksum=checksum,
         ids="hashint8extended(orig_id, 0)",
-        pairs="hash_record_extended(ROW(orig_id, id), 0)",
+        pairs=row_hash_sql("orig_id", "id"),
     )
 
 
@@ -156,7 +157,7 @@ def _map_sql(above: Level, level: Level) -> str:
         chunk,
         checksum="0",
         ids="hashint8extended(id, 0)",
-        pairs="hash_record_extended(ROW(id, new_id), 0)",
+        pairs=row_hash_sql("id", "new_id"),
     )
 
 

@@ -89,8 +89,7 @@ def checksum_sql(level: Level, *, parent: str, identity: str, row: str) -> str:
 
     `parent` and `identity` are expressions for the original's ids, `row` the alias of the
     columns. Links are hashed without the id they point to, because a copy's links point
-    into the copy. The function is PostgreSQL's own record hash: fast, and compared only
-    within one server.
+    into the copy. Compared only within one server, so PostgreSQL's own hash will do.
     """
     values = [
         f"CASE WHEN {row}.{column} LIKE '%%content:%%' THEN"
@@ -100,7 +99,17 @@ def checksum_sql(level: Level, *, parent: str, identity: str, row: str) -> str:
         else f"{row}.{column}"
         for column in level.copied
     ]
-    return f"hash_record_extended(ROW({', '.join([parent, identity, *values])}), 0)"
+    return row_hash_sql(parent, identity, *values)
+
+
+def row_hash_sql(*values: str) -> str:
+    """A 64-bit hash of a tuple that may be summed over rows.
+
+    A record's own hash is a linear combination of its columns': two rows that swap a value
+    have the same sum. Hashed once more it isn't; as text, because the hash of a bigint
+    folds it to 32 bits first.
+    """
+    return f"hashtextextended(hash_record_extended(ROW({', '.join(values)}), 0)::text, 0)"
 
 
 # The last position of a chunk, from a CTE of that name.

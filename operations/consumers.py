@@ -1,6 +1,6 @@
 """Watching one operation over a websocket: snapshot, replay, then live.
 
-Protocol, JSON from the server only:
+Protocol, JSON from the server only (what a client sends is ignored):
 
     {"type": "snapshot", "operation": {…, "sequence": N}}
     {"type": "event", "event": {"sequence": …, "name": …, "stage": …, "payload": …}}
@@ -9,29 +9,38 @@ Protocol, JSON from the server only:
 Events come in order, each once, without a gap: those after `?after=SEQ` up to the
 snapshot first (none without it), then what happens. The channel layer only says when to
 look; on each heartbeat the table is looked at as well. Who may not watch is told by the
-close code.
+close code; so is a database that doesn't answer: come back and be replayed what you missed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import re
+from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs
 
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
+from django.db import Error as DatabaseError
 
 from operations import events, kinds
 from operations.exceptions import UnknownKind
 from operations.models import Event, Operation
 from operations.snapshots import snapshot
 
+logger = logging.getLogger(__name__)
+
 HEARTBEAT_SECONDS = 15.0
 REPLAY_PAGE = 500
 
 # Own close codes (4000-4999 are an application's), after the HTTP statuses they are like.
-BAD_REQUEST, UNAUTHENTICATED, NOT_FOUND = 4400, 4401, 4404
+BAD_REQUEST, UNAUTHENTICATED, NOT_FOUND, UNAVAILABLE = 4400, 4401, 4404, 4503
+
+# Eighteen digits always fit a bigint.
+_SEQUENCE = re.compile(r"[0-9]{1,18}")
 
 
 class OperationConsumer(AsyncJsonWebsocketConsumer):
@@ -42,16 +51,56 @@ class OperationConsumer(AsyncJsonWebsocketConsumer):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         # Messages and the heartbeat both send events: one at a time, or order is lost.
-        self.sending = asyncio.Lock()
+        self.lock = asyncio.Lock()
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # Here and not in `disconnect`, which isn't called when the connection ends otherwise.
+            await self._stop_watching()
 
     async def connect(self) -> None:
         # Accepted first: a browser is told a close code, but not why a handshake failed.
         await self.accept()
+        async with self._sending():
+            await self._start_watching()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """There is nothing to say to the server."""
+
+    # --- messages from the channel layer --------------------------------------
+
+    async def operation_event(self, message: dict[str, Any]) -> None:
+        event = message["event"]
+        async with self._sending():
+            if event is not None and event["sequence"] == self.sent + 1:
+                await self._send_event(event)
+            elif event is None or event["sequence"] > self.sent:
+                await self._catch_up()
+
+    async def channel_resync(self, message: dict[str, Any]) -> None:
+        """The layer may have lost messages."""
+        async with self._sending():
+            await self._catch_up()
+
+    # --- inside ---------------------------------------------------------------
+
+    @contextlib.asynccontextmanager
+    async def _sending(self) -> AsyncIterator[None]:
+        async with self.lock:
+            try:
+                yield
+            except DatabaseError as error:
+                logger.warning("Closed a websocket: the database doesn't answer: %s", error)
+                await self.close(UNAVAILABLE, "The database doesn't answer.")
+
+    async def _start_watching(self) -> None:
         if not self.scope["user"].is_authenticated:
             await self.close(UNAUTHENTICATED, "Log in to watch an operation.")
             return
-        after = parse_qs(self.scope["query_string"].decode()).get("after", [""])[0]
-        if after and not after.isdecimal():
+        after = parse_qs(self.scope["query_string"].decode("latin-1")).get("after", [""])[0]
+        if after and not _SEQUENCE.fullmatch(after):
             await self.close(BAD_REQUEST, "after is not a sequence number.")
             return
         operation = await self._find()
@@ -60,35 +109,10 @@ class OperationConsumer(AsyncJsonWebsocketConsumer):
             await self.close(NOT_FOUND, "There is no such operation, or it isn't yours to see.")
             return
         # Join before reading: what happens between is then in the read or on the channel.
-        self.group = events.group_name(operation.kind, operation.pk)
-        await self.channel_layer.group_add(self.group, self.channel_name)
+        group = events.group_name(operation.kind, operation.pk)
+        await self.channel_layer.group_add(group, self.channel_name)
+        self.group = group
         await self._snapshot_and_replay(int(after) if after else None)
-        self.heartbeat = asyncio.create_task(self._beat())
-
-    async def disconnect(self, code: int) -> None:
-        if self.heartbeat:
-            self.heartbeat.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self.heartbeat
-        if self.group:
-            await self.channel_layer.group_discard(self.group, self.channel_name)
-
-    # --- messages from the channel layer --------------------------------------
-
-    async def operation_event(self, message: dict[str, Any]) -> None:
-        event = message["event"]
-        async with self.sending:
-            if event is not None and event["sequence"] == self.sent + 1:
-                await self._send_event(event)
-            elif event is None or event["sequence"] > self.sent:
-                await self._catch_up()
-
-    async def channel_resync(self, message: dict[str, Any]) -> None:
-        """The layer may have lost messages."""
-        async with self.sending:
-            await self._catch_up()
-
-    # --- inside ---------------------------------------------------------------
 
     async def _snapshot_and_replay(self, after: int | None) -> None:
         operation = await self._find()
@@ -99,6 +123,14 @@ class OperationConsumer(AsyncJsonWebsocketConsumer):
         await self.send_json({"type": "snapshot", "operation": state})
         self.sent = state["sequence"] if after is None else min(after, state["sequence"])
         await self._catch_up()
+        self.heartbeat = asyncio.create_task(self._beat())
+
+    async def _stop_watching(self) -> None:
+        if self.heartbeat:
+            self.heartbeat.cancel()
+            await asyncio.wait([self.heartbeat])
+        if self.group:
+            await self.channel_layer.group_discard(self.group, self.channel_name)
 
     async def _catch_up(self) -> None:
         while page := await self._page():
@@ -114,7 +146,7 @@ class OperationConsumer(AsyncJsonWebsocketConsumer):
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_SECONDS)
-            async with self.sending:
+            async with self._sending():
                 await self._catch_up()
                 await self.send_json({"type": "heartbeat", "sequence": self.sent})
 

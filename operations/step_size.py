@@ -11,11 +11,11 @@ def next_size(
 ) -> int:
     """The size that would have taken about `target_ms` at the rate just seen.
 
-    A step that was cut short (`rows` below `size`) says nothing about a full one, so its
-    rate is taken over the rows it had. One step at most doubles or halves the size: a
+    A step that was cut short (`rows` below `size`: it reached an end) is mostly overhead
+    and says nothing about a full one. One step at most doubles or halves the size: a
     single slow commit doesn't throw a good size away.
     """
-    if rows <= 0 or elapsed_ms <= 0:
+    if rows < size or elapsed_ms <= 0:
         return _clamp(size, minimum, maximum)
     ideal = rows / elapsed_ms * target_ms
     bounded = min(max(ideal, size * MAX_SHRINK), size * MAX_GROWTH)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import Max, Min, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from content.links import as_id
 from content.models import Episode, Item, Node, Part
 from content.services import SELECTABLE_STATUSES
-from content.tree import PARENT_FIELDS, descendants, path_to
+from content.tree import below, path_to
 
 
 def node_in_request(request: HttpRequest, model: type[Node]) -> Node | None:
@@ -22,35 +22,6 @@ def node_in_request(request: HttpRequest, model: type[Node]) -> Node | None:
     above = path_to(model, Episode)
     nodes = model._default_manager.select_related(above) if above else model._default_manager
     return nodes.filter(pk=node_id).first()
-
-
-def below(queryset: QuerySet[Any], ancestor: type[Node], node_id: int) -> QuerySet[Any]:
-    """The rows below one node, so told that the index on (parent, id) serves `tree_order`.
-
-    The parents' range of ids says nothing new, but it is what the planner can start from:
-    with an equality alone it takes the rows for spread evenly over the table, and walks
-    the primary key until it meets the first of them.
-    """
-    parent = PARENT_FIELDS[queryset.model]
-    parents = queryset.model._meta.get_field(parent).related_model
-    if parents is ancestor:
-        return queryset.filter(**_range(parent, node_id, node_id))
-    among = descendants(parents, ancestor, [node_id]).aggregate(first=Min("id"), last=Max("id"))
-    if among["first"] is None:
-        return queryset.none()
-    return queryset.filter(
-        **{path_to(queryset.model, ancestor): node_id},
-        **_range(parent, among["first"], among["last"]),
-    )
-
-
-def _range(field: str, first: int, last: int) -> dict[str, int]:
-    return {f"{field}__gte": first, f"{field}__lte": last}
-
-
-def tree_order(model: type[Node]) -> tuple[str, str]:
-    """The order of the index on (parent, id)."""
-    return f"{PARENT_FIELDS[model]}_id", "id"
 
 
 class ParentFilter(admin.SimpleListFilter):

@@ -21,16 +21,14 @@ from content.admin.filters import (
     ItemFilter,
     PartFilter,
     StatusFilter,
-    below,
     node_in_request,
-    tree_order,
 )
 from content.admin.pagination import COUNT_LIMIT, BoundedCount, BoundedPaginator, bounded
 from content.deletion import count_below
 from content.links import TEXT_FIELDS, as_id
 from content.models import Block, Episode, Item, Node, Part
 from content.services import SELECTABLE_STATUSES, delete_nodes
-from content.tree import PARENT_FIELDS, TREE, ancestors, child_model, path_to
+from content.tree import PARENT_FIELDS, TREE, ancestors, below, child_model, path_to, tree_order
 
 # Confirming a deletion shows each selected row; logging it writes one entry for each.
 MAX_SELECTED_FOR_DELETION = 1_000

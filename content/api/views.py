@@ -42,7 +42,7 @@ from content.permissions import (
     can_view_episode,
 )
 from content.services import delete_episode, import_episode
-from content.tree import PARENT_FIELDS, episode_of, path_to
+from content.tree import PARENT_FIELDS, below, episode_of, path_to, tree_order
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -128,7 +128,12 @@ class _NodeList(ListAPIView[Any]):
     pagination_class = ByIdPagination
 
     def get_queryset(self) -> QuerySet[Any]:
-        return self.model._default_manager.filter(**{PARENT_FIELDS[self.model]: self._parent().pk})
+        children = below(
+            self.model._default_manager.all(), self.parent_model, self._parent().pk
+        ).order_by(*tree_order(self.model))
+        # Pages go by id; told where the first one is, the planner doesn't look for it.
+        first = children.values_list("pk", flat=True).first()
+        return children.none() if first is None else children.filter(pk__gte=first)
 
     def _parent(self) -> Node:
         name = PARENT_FIELDS[self.model]

@@ -9,7 +9,9 @@ from duplication.models import Duplication, IdMap
 class DuplicationFilter(django_filters.FilterSet):
     created_after = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
     created_before = django_filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+    # Numbers, not choices: those would tell which episodes of others exist.
     episode = django_filters.NumberFilter(field_name="org_episode_id")
+    new_episode = django_filters.NumberFilter(field_name="new_episode_id")
 
     class Meta:
         model = Duplication

@@ -27,6 +27,12 @@ class StartSerializer(serializers.Serializer[Any]):
     )
 
 
+class AfterSerializer(serializers.Serializer[Any]):
+    """Where a reader of events left off."""
+
+    after = serializers.IntegerField(min_value=0, default=0)
+
+
 class StageSerializer(serializers.Serializer[Any]):
     stage = serializers.CharField()
     done = serializers.IntegerField()

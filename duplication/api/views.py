@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import QuerySet
-from django.shortcuts import get_object_or_404
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import APIException, ValidationError
-from rest_framework.pagination import CursorPagination
+from rest_framework.generics import get_object_or_404
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from content.models import Episode
 from duplication.api.filters import DuplicationFilter, IdMapFilter
+from duplication.api.pagination import EventPagination, IdMapPagination
 from duplication.api.serializers import (
+    AfterSerializer,
     DuplicationSerializer,
     EventSerializer,
     IdMapSerializer,
@@ -39,18 +40,13 @@ class KeyReused(APIException):
     default_code = IdempotencyKeyReused.code
 
 
-class EventPagination(CursorPagination):
-    ordering = "sequence"
-    page_size = 200
-    page_size_query_param = "page_size"
-    max_page_size = 1_000
-
-
-class IdMapPagination(CursorPagination):
-    ordering = ("type", "org_id")
-    page_size = 500
-    page_size_query_param = "page_size"
-    max_page_size = 5_000
+class AlreadyActive(APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "already_active"
+    default_detail = (
+        "A copy of this episode is being made for somebody else. Wait for it, or send "
+        "beside_active to make another one at the same time."
+    )
 
 
 class DuplicationViewSet(
@@ -82,9 +78,10 @@ class DuplicationViewSet(
         responses={
             202: DuplicationSerializer,
             200: DuplicationSerializer,
-            400: OpenApiResponse(OpenApiTypes.OBJECT, description="Invalid input."),
-            403: OpenApiResponse(OpenApiTypes.OBJECT, description="Not allowed."),
-            422: OpenApiResponse(OpenApiTypes.OBJECT, description="The key has another request."),
+            400: OpenApiResponse(OpenApiTypes.OBJECT, "Invalid input, or no such episode."),
+            403: OpenApiResponse(OpenApiTypes.OBJECT, "Not allowed; says what is missing."),
+            409: OpenApiResponse(OpenApiTypes.OBJECT, "Somebody else's copy is being made."),
+            422: OpenApiResponse(OpenApiTypes.OBJECT, "The key was used for another request."),
         },
     )
     def create(self, request: Request) -> Response:
@@ -111,6 +108,8 @@ class DuplicationViewSet(
             raise KeyReused(str(error)) from error
         except CannotStart as error:
             raise ValidationError({"episode": str(error)}) from error
+        if not created and not self.get_queryset().filter(pk=duplication.pk).exists():
+            raise AlreadyActive
         location = reverse("duplication-detail", args=[duplication.pk], request=request)
         return Response(
             self.get_serializer(duplication).data,
@@ -129,10 +128,10 @@ class DuplicationViewSet(
     @action(detail=True, pagination_class=EventPagination, serializer_class=EventSerializer)
     def events(self, request: Request, pk: Any = None) -> Response:
         duplication = self.get_object()
-        after = request.query_params.get("after", "0")
-        if not after.isdecimal():
-            raise ValidationError({"after": "Use an event's sequence number."})
-        return self._page(events.after(duplication.kind, duplication.pk, int(after)))
+        after = AfterSerializer(data=request.query_params)
+        after.is_valid(raise_exception=True)
+        sequence = after.validated_data["after"]
+        return self._page(events.after(duplication.kind, duplication.pk, sequence))
 
     @extend_schema(
         summary="Which row became which",

@@ -28,14 +28,10 @@ def test_next_size_too_slow_step_shrinks_towards_the_target():
     assert next_size(1_000, rows=1_000, **arguments) == 625
 
 
-def test_next_size_step_cut_short_uses_the_rate_it_had():
-    arguments = {"elapsed_ms": 100, "target_ms": 500, "minimum": 1, "maximum": 10_000}
-    assert next_size(1_000, rows=200, **arguments) == 1_000
-
-
-def test_next_size_step_without_rows_keeps_the_size():
-    arguments = {"elapsed_ms": 5, "target_ms": 500, "minimum": 1, "maximum": 10_000}
-    assert next_size(1_000, rows=0, **arguments) == 1_000
+@given(rows=st.integers(0, 999), elapsed=milliseconds)
+def test_next_size_step_cut_short_keeps_the_size(rows, elapsed):
+    arguments = {"elapsed_ms": elapsed, "target_ms": 500, "minimum": 1, "maximum": 10_000}
+    assert next_size(1_000, rows=rows, **arguments) == 1_000
 
 
 @given(size=sizes)

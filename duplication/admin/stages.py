@@ -1,0 +1,15 @@
+"""The stages of a duplication as a person is told of them."""
+
+from __future__ import annotations
+
+from duplication.kind import LINKS, VERIFY
+from duplication.levels import TREE
+from operations.watching import Rows, Stage
+
+# The verification reads every copied row once more; links are a few of them.
+STAGES: tuple[Stage, ...] = (
+    *(Stage(level.stage, level.stage.capitalize(), Rows.OWN) for level in TREE),
+    Stage(LINKS, "Links", Rows.APART),
+    Stage(VERIFY, "Verification", Rows.AGAIN),
+)
+LABELS = {stage.name: stage.label for stage in STAGES}

@@ -1,0 +1,70 @@
+"""Pages of a duplication's events and of its id map."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from rest_framework.exceptions import NotFound
+from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.request import Request
+
+from duplication.levels import TREE
+
+# Eighteen digits always fit a bigint.
+_INTEGER = re.compile(r"[0-9]{1,18}")
+
+
+class EventPagination(CursorPagination):
+    ordering = "sequence"
+    page_size = 200
+    page_size_query_param = "page_size"
+    max_page_size = 1_000
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        cursor = super().decode_cursor(request)
+        # DRF would hand whatever stands there to the database.
+        if cursor and cursor.position is not None and not _INTEGER.fullmatch(cursor.position):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor
+
+
+class IdMapPagination(CursorPagination):
+    """Along the whole primary key, which is the index that the pages are read from.
+
+    DRF's cursor holds one column, and counts on where that is the same for many rows, but
+    never past a thousand: by type alone the pages of a large level would start again.
+    """
+
+    ordering = "pk"
+    page_size = 500
+    page_size_query_param = "page_size"
+    max_page_size = 5_000
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        cursor = super().decode_cursor(request)
+        if cursor is None or cursor.position is None:
+            return cursor
+        try:
+            duplication, kind, org_id = json.loads(cursor.position)
+        except ValueError as error:
+            raise NotFound(self.invalid_cursor_message) from error
+        if kind not in _TYPES or not all(_is_id(value) for value in (duplication, org_id)):
+            raise NotFound(self.invalid_cursor_message)
+        return cursor._replace(position=(duplication, kind, org_id))
+
+    def encode_cursor(self, cursor: Cursor) -> str:
+        if cursor.position is not None:
+            cursor = cursor._replace(position=json.dumps(cursor.position))
+        return super().encode_cursor(cursor)
+
+    def _get_position_from_instance(self, instance: Any, ordering: Any) -> Any:
+        return instance.pk
+
+
+_TYPES = [level.node for level in TREE]
+
+
+def _is_id(value: object) -> bool:
+    return type(value) is int and _INTEGER.fullmatch(str(value)) is not None

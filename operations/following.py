@@ -1,0 +1,44 @@
+"""Following an operation from the database, for commands that wait for its end."""
+
+from __future__ import annotations
+
+import time
+
+import django.db
+
+from operations import events
+from operations.models import Operation
+from operations.queue.heartbeat import is_queue_alive
+from operations.snapshots import snapshot
+from operations.terminal import ProgressView
+
+POLL_SECONDS = 0.2
+PAGE = 500
+# An idle cluster is probed every few seconds; older than this is not alive.
+BEAT_AGE_SECONDS = 15.0
+# Workers that have just been started are given this long before anybody is told.
+QUIET_SECONDS = 4.0
+
+
+def follow(operation: Operation, view: ProgressView) -> None:
+    """Show what happens until the operation ends; it is as it ended then.
+
+    Says so, once, when nothing moves because no worker runs. Raises the model's
+    DoesNotExist if the operation is deleted meanwhile.
+    """
+    operation.refresh_from_db()
+    view.show_snapshot(snapshot(operation))
+    quiet_since = time.monotonic()
+    is_told = False
+    while not view.has_ended:
+        time.sleep(POLL_SECONDS)
+        django.db.close_old_connections()
+        for event in events.after(operation.kind, operation.pk, view.sequence)[:PAGE]:
+            view.show_event(event.as_message())
+            quiet_since = time.monotonic()
+        operation.refresh_from_db()
+        if not is_told and time.monotonic() - quiet_since >= QUIET_SECONDS:
+            is_told = True
+            if not is_queue_alive(BEAT_AGE_SECONDS):
+                view.say("No worker is running, so nothing moves: start manage.py run_workers.")
+    operation.refresh_from_db()

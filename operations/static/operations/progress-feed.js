@@ -1,0 +1,443 @@
+/**
+ * <progress-feed kind operation after label stages>: follows one operation live.
+ *
+ * Upgrades the native <progress> inside it. The server has rendered the page as it was at
+ * event `after`; this opens the operation's websocket from there, moves the bar, and tells
+ * the page with two bubbling events, `operation-snapshot` and `operation-event`, whose
+ * `detail` holds the operation as it is now (and the event).
+ *
+ * The second half binds a page to these events. Below [data-operation="kind/id"]:
+ *
+ *   [data-show=state|waiting-reason|…]   gets a text (inside [data-stage] of that stage)
+ *   [data-when="active failed …"]        is shown while one of these holds
+ *   [data-link=key][data-href="…{}…"]    a link that appears once an event names its id
+ *
+ * Nothing is replaced and no HTML is parsed: only texts, attributes and rows of a template.
+ * Wording and arithmetic are those of operations/watching.py.
+ */
+
+const SILENCE_MS = 40_000; // the server is heard of every 15 s
+const FIRST_RETRY_MS = 1_000;
+const LONGEST_RETRY_MS = 30_000;
+const ALMOST = 99;
+const REFUSED = {
+  4400: "This page is out of date: reload it.",
+  4401: "You are logged out: log in again to watch this.",
+  4404: "It can no longer be watched: it is gone, or not yours to see.",
+};
+
+// --- words -----------------------------------------------------------------------
+
+const number = (value) => value.toLocaleString("en-US");
+const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+const label = (name) => capitalized(name.replaceAll("_", " "));
+
+/** In the server's time zone, as everything else on the page. */
+function clock(moment) {
+  const admin = document.body.dataset.adminUtcOffset;
+  const offset = admin === undefined ? -60 * new Date(moment).getTimezoneOffset() : Number(admin);
+  return new Date(new Date(moment).getTime() + offset * 1000).toISOString().slice(11, 19);
+}
+
+function duration(seconds) {
+  if (seconds < 1) return "less than 1 s";
+  const whole = Math.floor(seconds);
+  const units = [[86_400, "d", 3_600, "h"], [3_600, "h", 60, "min"], [60, "min", 1, "s"]];
+  for (const [size, unit, below, belowUnit] of units) {
+    if (whole >= size) {
+      const rest = Math.floor((whole % size) / below);
+      return `${Math.floor(whole / size)} ${unit}` + (rest ? ` ${rest} ${belowUnit}` : "");
+    }
+  }
+  return `${whole} s`;
+}
+
+function ago(moment) {
+  const seconds = secondsBetween(moment, Date.now());
+  return seconds < 10 ? "just now" : `${duration(seconds).split(" ").slice(0, 2).join(" ")} ago`;
+}
+
+const secondsBetween = (start, end) => (new Date(end) - new Date(start)) / 1000;
+
+const shortName = (event) => event.name.slice(event.name.indexOf(".") + 1);
+
+function message({ name, payload }) {
+  if (name.endsWith(".progress")) {
+    const ofTotal = payload.total === null ? "" : ` of ${number(payload.total)}`;
+    const step = `(+${number(payload.amount)} in ${number(payload.elapsed_ms)} ms)`;
+    return `${number(payload.done)}${ofTotal}${payload.amount ? ` ${step}` : ""}`;
+  }
+  if (payload.by) return `by ${payload.by}`;
+  let text = payload.message ?? "";
+  if (typeof payload.amount === "number") {
+    text += `: ${number(payload.amount)} ${payload.amount === 1 ? "row" : "rows"}`;
+  }
+  return capitalized(text);
+}
+
+// --- the operation, event by event --------------------------------------------------
+
+const ENDINGS = ["completed", "failed", "cancelled"];
+
+/** What an event changes in a snapshot that was taken before it. */
+function apply(operation, event) {
+  const name = shortName(event);
+  const asked = ["pausing", "cancelling"].includes(operation.display_status);
+  operation.sequence = event.sequence;
+  if (name === "waiting") {
+    operation.waiting = { reason: event.payload.message, until: event.payload.until };
+    if (!asked) operation.display_status = "waiting";
+    return;
+  }
+  if (["exception", "feedback"].includes(name)) return;
+  operation.waiting = null;
+  if (name === "pause_requested") operation.display_status = "pausing";
+  else if (name === "cancel_requested") operation.display_status = "cancelling";
+  else if (name === "paused") operation.display_status = "paused";
+  else if (ENDINGS.includes(name)) end(operation, event, name);
+  else if (!asked) operation.display_status = "in_progress";
+  if (name === "started") operation.started_at = event.payload.started_at;
+  if (name === "progress") progress(operation, event);
+}
+
+function progress(operation, event) {
+  const index = operation.stages.findIndex((stage) => stage.stage === event.stage);
+  if (index < 0) return;
+  // A stage begins when the one before it has ended.
+  for (const before of operation.stages.slice(0, index)) endStage(before, event.created_at);
+  for (const key of Object.keys(operation.stages[index])) {
+    operation.stages[index][key] = event.payload[key];
+  }
+}
+
+function end(operation, event, status) {
+  operation.display_status = operation.status = status;
+  operation.is_active = false;
+  operation.ended_at = event.created_at;
+  if (status === "completed") {
+    for (const stage of operation.stages) endStage(stage, event.created_at);
+  } else if (status === "failed") {
+    operation.error = { code: event.payload.error_code, message: event.payload.message };
+  }
+}
+
+function endStage(stage, moment) {
+  stage.ended_at ??= moment;
+  stage.seconds_left = null;
+}
+
+/** Rows done over rows to do, 0 to 100; null while what there is to do isn't known. */
+function percent(operation, definitions) {
+  if (operation.display_status === "completed") return 100;
+  const entry = (name) => operation.stages.find((stage) => stage.stage === name);
+  const expected = (stage) => stage.total ?? (stage.ended_at ? stage.done : null);
+  let toDo = 0;
+  let done = 0;
+  for (const { name } of definitions.filter((each) => each.rows === "own")) {
+    const stage = entry(name);
+    const total = expected(stage);
+    if (total === null) return null;
+    toDo += total;
+    done += Math.min(stage.done, total);
+  }
+  const again = definitions.filter((each) => each.rows === "again");
+  for (const { name } of again) done += Math.min(entry(name).done, toDo);
+  toDo *= 1 + again.length;
+  return toDo ? Math.min(Math.floor((done * 100) / toDo), ALMOST) : null;
+}
+
+// --- the element ----------------------------------------------------------------------
+
+class ProgressFeed extends HTMLElement {
+  #definitions = [];
+  #operation = null;
+  #sequence = 0;
+  #percent = null;
+  #told = { stage: null, quarter: 0 };
+  #socket = null;
+  #finished = false;
+  #wasLost = false;
+  #heardAt = Date.now(); // the page itself is the first that was heard
+  #tries = 0;
+  #retry = 0;
+  #watch = 0;
+
+  connectedCallback() {
+    this.#definitions = JSON.parse(this.getAttribute("stages"));
+    this.#sequence = Number(this.getAttribute("after"));
+    const bar = this.querySelector("progress");
+    this.#percent = bar.hasAttribute("value") ? bar.value : null;
+    this.#told = { stage: this.#part("stage").textContent, quarter: this.#quarter() };
+    addEventListener("online", this.#wake);
+    addEventListener("pageshow", this.#wake);
+    addEventListener("pagehide", this.#sleep);
+    document.addEventListener("visibilitychange", this.#wake);
+    this.#connect();
+  }
+
+  disconnectedCallback() {
+    removeEventListener("online", this.#wake);
+    removeEventListener("pageshow", this.#wake);
+    removeEventListener("pagehide", this.#sleep);
+    document.removeEventListener("visibilitychange", this.#wake);
+    this.#sleep();
+  }
+
+  labelOf(stage) {
+    return this.#definitions.find((each) => each.name === stage)?.label ?? "";
+  }
+
+  // --- the link ---
+
+  #connect() {
+    this.#drop();
+    const scheme = location.protocol === "https:" ? "wss" : "ws";
+    const path = `/ws/operations/${this.getAttribute("kind")}/${this.getAttribute("operation")}/`;
+    const socket = new WebSocket(`${scheme}://${location.host}${path}?after=${this.#sequence}`);
+    // A socket that was dropped may still have something to say: it isn't listened to.
+    socket.addEventListener("message", ({ data }) => {
+      if (socket !== this.#socket) return;
+      this.#heard();
+      this.#receive(JSON.parse(data));
+    });
+    socket.addEventListener("close", ({ code }) => {
+      if (socket !== this.#socket) return;
+      if (code in REFUSED) this.#finish("refused", REFUSED[code]);
+      else this.#lost();
+    });
+    this.#socket = socket;
+    this.#listen();
+  }
+
+  /** A socket that died without a word is found out by its silence. */
+  #listen() {
+    clearTimeout(this.#watch);
+    this.#watch = setTimeout(() => this.#lost(), SILENCE_MS);
+  }
+
+  #heard() {
+    this.#heardAt = Date.now();
+    this.#tries = 0;
+    this.#listen();
+  }
+
+  #lost() {
+    this.#drop();
+    this.#wasLost = true;
+    this.#say("lost", `Connection lost – showing the state of ${clock(this.#heardAt)}, trying again…`);
+    const delay = Math.min(FIRST_RETRY_MS * 2 ** this.#tries, LONGEST_RETRY_MS);
+    this.#tries += 1;
+    // Jitter: everybody was cut off at the same moment.
+    this.#retry = setTimeout(() => this.#connect(), delay * (0.5 + Math.random() / 2));
+  }
+
+  #wake = () => {
+    if (this.#finished || document.visibilityState === "hidden") return;
+    // Timers of a hidden page run late: its silence may be found out here first.
+    if (!this.#socket || Date.now() - this.#heardAt > SILENCE_MS) this.#connect();
+  };
+
+  #sleep = () => this.#drop();
+
+  #drop() {
+    clearTimeout(this.#retry);
+    clearTimeout(this.#watch);
+    const socket = this.#socket;
+    this.#socket = null;
+    socket?.close();
+  }
+
+  #finish(link, text) {
+    this.#finished = true;
+    this.#drop();
+    this.#say(link, text);
+  }
+
+  // --- what comes over it ---
+
+  #receive(told) {
+    if (told.type === "snapshot") this.#onSnapshot(told.operation);
+    else if (told.type === "event") this.#onEvent(told.event);
+  }
+
+  #onSnapshot(operation) {
+    this.#operation = operation;
+    this.#say("live", this.#wasLost ? `Live again since ${clock(Date.now())}` : "Live");
+    this.#show();
+    this.#emit("operation-snapshot", { operation });
+    this.#finishIfEnded();
+  }
+
+  #onEvent(event) {
+    if (event.sequence <= this.#sequence) return;
+    this.#sequence = event.sequence;
+    // What the snapshot was taken after, it holds already.
+    if (event.sequence > this.#operation.sequence) apply(this.#operation, event);
+    this.#show();
+    this.#emit("operation-event", { operation: this.#operation, event });
+    this.#finishIfEnded();
+  }
+
+  #finishIfEnded() {
+    if (this.#operation.is_active || this.#sequence < this.#operation.sequence) return;
+    this.#finish("ended", "");
+  }
+
+  #emit(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { bubbles: true, detail }));
+  }
+
+  // --- what it shows ---
+
+  #show() {
+    const operation = this.#operation;
+    const found = percent(operation, this.#definitions);
+    if (found !== null) this.#percent = Math.max(this.#percent ?? 0, found);
+    const bar = this.querySelector("progress");
+    if (this.#percent !== null) bar.value = this.#percent;
+    else if (operation.is_active) bar.removeAttribute("value");
+    else bar.value = 0;
+    setText(this.#part("percent"), this.#percent === null ? "" : `${this.#percent} %`);
+    const running = operation.stages.findLast((stage) => stage.started_at && !stage.ended_at);
+    const stage = operation.is_active && running ? this.labelOf(running.stage) : "";
+    setText(this.#part("stage"), stage);
+    this.#announce(stage);
+  }
+
+  /** Read aloud: another stage, every quarter, the end; not each step. */
+  #announce(stage) {
+    const before = this.#told;
+    const now = { stage, quarter: this.#quarter() };
+    const ended = !this.#operation.is_active;
+    if (!ended && now.stage === before.stage && now.quarter === before.quarter) return;
+    this.#told = now;
+    const parts = [ended ? label(this.#operation.display_status) : stage];
+    if (this.#percent !== null) parts.push(`${this.#percent} %`);
+    setText(this.#part("announcement"), `${this.getAttribute("label")}: ${parts.filter(Boolean).join(", ")}`);
+  }
+
+  #quarter() {
+    return Math.floor((this.#percent ?? 0) / 25);
+  }
+
+  #say(link, text) {
+    this.dataset.linkState = link;
+    setText(this.#part("link"), text);
+  }
+
+  #part(name) {
+    return this.querySelector(`[data-feed="${name}"]`);
+  }
+}
+
+// --- the page around it -----------------------------------------------------------------
+
+/** Untouched where nothing changes, so that a selection or a screen reader isn't disturbed. */
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+const SHOW = {
+  state(node, operation) {
+    node.dataset.state = operation.display_status;
+    setText(node, label(operation.display_status));
+  },
+  "waiting-reason": (node, { waiting }) => waiting && setText(node, waiting.reason),
+  "waiting-until": (node, { waiting }) => waiting && setText(node, clock(waiting.until)),
+  "error-code": (node, { error }) => error && setText(node, error.code),
+  "error-message": (node, { error }) => error && setText(node, error.message),
+  started: (node, operation) => operation.started_at && setText(node, clock(operation.started_at)),
+  lasted(node, operation) {
+    if (!operation.started_at) return;
+    node.dataset.since = operation.started_at;
+    if (operation.ended_at && !operation.is_active) {
+      delete node.dataset.since;
+      setText(node, duration(secondsBetween(operation.started_at, operation.ended_at)));
+    }
+  },
+};
+
+const SHOW_OF_STAGE = {
+  done: (node, stage) => setText(node, number(stage.done)),
+  total: (node, stage) => setText(node, stage.total === null ? "–" : number(stage.total)),
+  // The rate of a stage that has ended stays as it was last.
+  rate: (node, stage) => stage.rows_per_second && setText(node, number(stage.rows_per_second)),
+  left(node, stage) {
+    if (stage.ended_at) setText(node, `took ${duration(secondsBetween(stage.started_at, stage.ended_at))}`);
+    else setText(node, stage.seconds_left === null ? "–" : `${duration(stage.seconds_left)} left`);
+  },
+  bar(node, stage) {
+    if (stage.ended_at) [node.max, node.value] = [1, 1];
+    else if (stage.total) [node.max, node.value] = [stage.total, Math.min(stage.done, stage.total)];
+    else if (stage.started_at) node.removeAttribute("value");
+    else node.value = 0;
+  },
+};
+
+function holds(operation) {
+  return {
+    active: operation.is_active,
+    ended: !operation.is_active,
+    begun: operation.started_at !== null,
+    waiting: operation.display_status === "waiting" && operation.waiting !== null,
+    failed: operation.display_status === "failed",
+  };
+}
+
+function regions(operation) {
+  return document.querySelectorAll(`[data-operation="${operation.kind}/${operation.id}"]`);
+}
+
+function showOperation({ detail: { operation } }) {
+  const conditions = holds(operation);
+  for (const region of regions(operation)) {
+    for (const node of region.querySelectorAll("[data-show]")) {
+      const row = node.closest("[data-stage]");
+      if (row) {
+        const stage = operation.stages.find((each) => each.stage === row.dataset.stage);
+        if (stage) SHOW_OF_STAGE[node.dataset.show]?.(node, stage);
+      } else {
+        SHOW[node.dataset.show]?.(node, operation);
+      }
+    }
+    for (const node of region.querySelectorAll("[data-when]")) {
+      node.hidden = !node.dataset.when.split(" ").some((name) => conditions[name]);
+    }
+  }
+}
+
+function showEvent({ target: feed, detail: { operation, event } }) {
+  for (const region of regions(operation)) {
+    for (const link of region.querySelectorAll("[data-link]")) {
+      const id = event.payload[link.dataset.link];
+      if (!Number.isInteger(id)) continue;
+      link.href = link.dataset.href.replace("{}", id);
+      link.hidden = false;
+    }
+    const list = region.querySelector('[data-show="events"]');
+    if (!list) continue;
+    const row = region.querySelector('template[data-show="event-row"]').content.cloneNode(true);
+    const cell = (name) => row.querySelector(`[data-cell="${name}"]`);
+    const time = cell("time").querySelector("time");
+    time.dateTime = time.title = event.created_at;
+    time.textContent = clock(event.created_at);
+    cell("name").textContent = label(shortName(event));
+    cell("stage").textContent = feed.labelOf(event.stage);
+    cell("message").textContent = message(event);
+    list.prepend(row);
+    while (list.rows.length > Number(list.dataset.limit)) list.deleteRow(-1);
+  }
+}
+
+function tick() {
+  for (const node of document.querySelectorAll("time[data-ago]")) setText(node, ago(node.dateTime));
+  for (const node of document.querySelectorAll("[data-since]")) {
+    setText(node, duration(Math.max(0, secondsBetween(node.dataset.since, Date.now()))));
+  }
+}
+
+document.addEventListener("operation-snapshot", showOperation);
+document.addEventListener("operation-event", showOperation);
+document.addEventListener("operation-event", showEvent);
+setInterval(tick, 1_000);
+customElements.define("progress-feed", ProgressFeed);

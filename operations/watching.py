@@ -1,0 +1,207 @@
+"""What a page says of an operation: one percentage, a row per stage, words for durations.
+
+Owns the arithmetic and the wording that the server renders; `progress-feed.js` goes on
+with the same ones in the browser, so a change here is a change there. Doesn't own markup
+(templates), nor what the state is (snapshots).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from django.utils import timezone
+
+from operations.models import Event, Operation
+from operations.pace import pace
+from operations.snapshots import stage_snapshot
+
+# Until an operation is completed something is left to do, whatever the rows say.
+ALMOST = 99
+
+
+class Rows(StrEnum):
+    """What a stage's rows are to the operation's percentage."""
+
+    OWN = "own"  # they are part of the work
+    AGAIN = "again"  # all rows of the OWN stages, gone over once more
+    APART = "apart"  # not counted: a few of the others' rows
+
+
+class Stage(NamedTuple):
+    name: str
+    label: str
+    rows: Rows
+
+
+class StageRow(NamedTuple):
+    """One line of the table of stages. `left`: "2 min left" or "took 12 s"."""
+
+    name: str
+    label: str
+    has_begun: bool
+    has_ended: bool
+    done: int
+    total: int | None
+    per_second: int | None
+    left: str
+
+
+class EventRow(NamedTuple):
+    """One line of the list of events."""
+
+    created_at: dt.datetime
+    name: str
+    stage: str
+    message: str
+
+
+def percent(operation: Operation, stages: Sequence[Stage]) -> int | None:
+    """Rows done over rows to do, 0 to 100. None while what there is to do isn't known.
+
+    Never falls as the operation goes on: nothing is said before every total is known.
+    """
+    if operation.has_status("COMPLETED"):
+        return 100
+    to_do = done = 0
+    for stage in stages:
+        if stage.rows is Rows.OWN:
+            entry = operation.progress.get(stage.name, {})
+            total = _expected(entry)
+            if total is None:
+                return None
+            to_do += total
+            done += min(entry["done"], total)
+    again = [stage.name for stage in stages if stage.rows is Rows.AGAIN]
+    for name in again:
+        done += min(operation.progress.get(name, {}).get("done", 0), to_do)
+    to_do *= 1 + len(again)
+    return min(done * 100 // to_do, ALMOST) if to_do else None
+
+
+def stage_rows(operation: Operation, stages: Sequence[Stage]) -> list[StageRow]:
+    """A row for each stage, in order, whether it has begun or not."""
+    rows = []
+    for stage in stages:
+        state = stage_snapshot(operation, stage.name)
+        per_second, left = state["rows_per_second"], ""
+        if state["ended_at"]:
+            per_second = _average(operation, stage.name, stages)
+            left = f"took {duration(_seconds_between(state['started_at'], state['ended_at']))}"
+        elif state["seconds_left"] is not None:
+            left = f"{duration(state['seconds_left'])} left"
+        rows.append(
+            StageRow(
+                name=stage.name,
+                label=stage.label,
+                has_begun=bool(state["started_at"]),
+                has_ended=bool(state["ended_at"]),
+                done=state["done"],
+                total=state["total"],
+                per_second=per_second,
+                left=left,
+            )
+        )
+    return rows
+
+
+def event_rows(events: Iterable[Event], stages: Iterable[Stage]) -> list[EventRow]:
+    labels = {stage.name: stage.label for stage in stages}
+    return [
+        EventRow(
+            created_at=event.created_at,
+            name=label(event.name.removeprefix(f"{event.kind}.")),
+            stage=labels.get(event.stage, ""),
+            message=_message(event),
+        )
+        for event in events
+    ]
+
+
+def current_stage(operation: Operation, stages: Iterable[Stage]) -> Stage | None:
+    """The one that runs: begun and not ended."""
+    for stage in stages:
+        entry = operation.progress.get(stage.name)
+        if entry and not entry.get("ended_at"):
+            return stage
+    return None
+
+
+def label(name: str) -> str:
+    """`in_progress` as a person reads it: “In progress”."""
+    return name.replace("_", " ").capitalize()
+
+
+def duration(seconds: float) -> str:
+    """The two largest units: “3 min 20 s”, “2 h 5 min”."""
+    if seconds < 1:
+        return "less than 1 s"
+    whole = int(seconds)
+    for size, unit, below, below_unit in (
+        (86_400, "d", 3_600, "h"),
+        (3_600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // below
+            return f"{whole // size} {unit}" + (f" {rest} {below_unit}" if rest else "")
+    return f"{whole} s"
+
+
+def ago(moment: dt.datetime) -> str:
+    """The largest unit alone: “3 min ago”."""
+    seconds = (timezone.now() - moment).total_seconds()
+    if seconds < 10:
+        return "just now"
+    number, unit = duration(seconds).split(" ")[:2]
+    return f"{number} {unit} ago"
+
+
+def _expected(entry: dict[str, Any]) -> int | None:
+    total: int | None = entry.get("total")
+    if total is None and entry.get("ended_at"):
+        return int(entry["done"])
+    return total
+
+
+def _average(operation: Operation, name: str, stages: Sequence[Stage]) -> int | None:
+    """Rows per second over a stage that has ended, without what the operation waited in it."""
+    entry = operation.progress[name]
+    waited = [
+        later["waited_before"]
+        for stage in stages
+        if (later := operation.progress.get(stage.name, {})).get("waited_before") is not None
+        and later["started_at"] >= entry["ended_at"]
+    ]
+    per_second, _ = pace(
+        entry,
+        now=dt.datetime.fromisoformat(entry["ended_at"]),
+        waited_seconds=min(waited, default=operation.waited_seconds),
+    )
+    return round(per_second) if per_second else None
+
+
+def _seconds_between(start: str, end: str) -> float:
+    began, ended = dt.datetime.fromisoformat(start), dt.datetime.fromisoformat(end)
+    return (ended - began).total_seconds()
+
+
+def _message(event: Event) -> str:
+    """What an event's payload says, in one line."""
+    payload: dict[str, Any] = event.payload
+    if event.name == f"{event.kind}.progress":
+        message = f"{payload.get('done', 0):,}"
+        if payload.get("total") is not None:
+            message += f" of {payload['total']:,}"
+        if payload.get("amount"):
+            message += f" (+{payload['amount']:,} in {payload.get('elapsed_ms', 0):,} ms)"
+        return message
+    if payload.get("by"):
+        return f"by {payload['by']}"
+    message = str(payload.get("message", ""))
+    if payload.get("amount") is not None:
+        rows = "row" if payload["amount"] == 1 else "rows"
+        message += f": {payload['amount']:,} {rows}"
+    return message[:1].upper() + message[1:]

@@ -1,0 +1,130 @@
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from content.links import linked_ids
+from content.models import Block, Item
+from duplication.links import LINK, RewriteLinks
+from tests.duplication.driving import duplicate
+from tests.factories.content import BlockFactory, EpisodeFactory, ItemFactory, PartFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def episode():
+    episode = EpisodeFactory()
+    for _ in range(2):
+        part = PartFactory(episode=episode)
+        for _ in range(2):
+            BlockFactory.create_batch(2, item=ItemFactory(part=part))
+    return episode
+
+
+def blocks(episode):
+    return Block.objects.filter(item__part__episode=episode).order_by("pk")
+
+
+def copy_of(duplication, block):
+    return blocks(duplication.new_episode).get(orig_id=block.pk)
+
+
+def test_links_in_every_direction_point_into_the_copy(episode):
+    first, *_, last = blocks(episode)
+    part, item = first.item.part, last.item
+    first.field_2 = f"<a href='content:block/{last.pk}'>on</a> content:item/{item.pk}, back"
+    first.field_3 = f"content:part/{part.pk}"
+    first.save()
+    last.field_1 = f"content:block/{first.pk}content:block/{last.pk}"
+    last.save()
+    item.name = f"See content:block/{first.pk}."
+    item.save()
+
+    duplication = duplicate(episode)
+
+    new_first, new_last = copy_of(duplication, first), copy_of(duplication, last)
+    new_item = Item.objects.get(part__episode=duplication.new_episode, orig_id=item.pk)
+    assert new_first.field_2 == (
+        f"<a href='content:block/{new_last.pk}'>on</a> content:item/{new_item.pk}, back"
+    )
+    assert new_first.field_3 == f"content:part/{new_first.item.part_id}"
+    assert new_item.name == f"See content:block/{new_first.pk}."
+    assert duplication.status == "completed"
+    # Two links without a space between them are one word and no link.
+    assert duplication.report["links"]["rewritten"] == 4
+
+
+def test_links_to_elsewhere_and_to_nothing_stay(episode):
+    elsewhere = BlockFactory()
+    first = blocks(episode).first()
+    first.field_2 = (
+        f"content:block/{elsewhere.pk} content:item/999999999 content:block/007 content:x"
+    )
+    first.save()
+
+    duplication = duplicate(episode)
+
+    assert copy_of(duplication, first).field_2 == first.field_2
+    assert duplication.report["links"] == {"rewritten": 0, "kept": 2}
+
+
+def test_links_original_is_not_touched(episode):
+    first, *_ = blocks(episode)
+    first.field_2 = f"content:block/{first.pk}"
+    first.save()
+    duplicate(episode)
+    first.refresh_from_db()
+    assert first.field_2 == f"content:block/{first.pk}"
+
+
+def test_links_copy_of_a_copy_points_into_itself(episode):
+    first = blocks(episode).first()
+    first.field_2 = f"content:block/{first.pk}"
+    first.save()
+    copy = duplicate(episode).new_episode
+
+    second = duplicate(copy)
+
+    block = copy_of(second, blocks(copy).get(orig_id=first.pk))
+    assert block.field_2 == f"content:block/{block.pk}"
+
+
+def test_links_rows_without_a_link_are_not_looked_at(episode):
+    first = blocks(episode).first()
+    first.field_2 = f"content:block/{first.pk}"
+    first.save()
+    duplication = duplicate(episode)
+    assert duplication.jobs.get(stage="links").counts["rows"] == 1
+
+
+def test_links_in_chunks_of_one_are_all_rewritten(episode, monkeypatch):
+    for name in ("initial_size", "min_size", "max_size"):
+        monkeypatch.setattr(RewriteLinks, name, 1)
+    for block in blocks(episode):
+        block.field_2 = f"content:item/{block.item_id}"
+        block.save()
+
+    duplication = duplicate(episode)
+
+    for block in blocks(duplication.new_episode):
+        assert block.field_2 == f"content:item/{block.item_id}"
+
+
+@settings(
+    max_examples=200,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    text=st.lists(
+        st.sampled_from(["content:", "part/", "item/", "block/", *"0179.a- ~/é"]),
+        max_size=12,
+    ).map("".join)
+)
+def test_link_pattern_finds_what_content_finds(db, text):
+    """One meaning of a link, in two dialects."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT m FROM regexp_matches(%s, %s, 'g') AS m", [text, LINK])
+        found = [(level, int(key)) for ((level, key),) in cursor.fetchall()]
+    assert found == linked_ids(text)
