@@ -16,12 +16,13 @@ from content.models import Episode
 from duplication import measuring
 from duplication.exceptions import OriginalEpisodeNotFound
 from duplication.levels import BLOCKS, EPISODE, ITEMS, PARTS, Level, by_stage
-from duplication.models import Duplication, DuplicationJob
+from duplication.models import Duplication, DuplicationJob, IdMap
 from duplication.walk import (
     LAST_ID,
     LAST_PARENT,
     Position,
     checksum_sql,
+    columns_sql,
     one,
     plan_for_walking,
     walk_sql,
@@ -58,7 +59,7 @@ class DuplicateBase(Work[DuplicationJob]):
             return self.open_level(job, above, level)
         upper = job.parameters["upper"]
         start = Position.of(job.cursor or job.parameters["lower"])
-        count, checksum, ids, parent, last_id = one(
+        count, checksum, ids, parent, last_id, with_link = one(
             cursor,
             chunk_sql(above, level, upper=bool(upper)),
             {
@@ -70,6 +71,10 @@ class DuplicateBase(Work[DuplicationJob]):
                 **({"upper_parent": upper[0], "upper_id": upper[1]} if upper else {}),
             },
         )
+        if with_link:
+            IdMap.objects.filter(
+                duplication=job.duplication_id, type=level.node, org_id__in=with_link
+            ).update(has_link=True)
         reached = Position(parent, last_id) if count else start
         finished = count < size
         notes = []
@@ -165,20 +170,14 @@ def _note(message: str, job: DuplicationJob, amount: int) -> dict[str, Any]:
     return {"stage": job.stage, "message": message, "amount": total, "lane": job.lane}
 
 
-def has_link_sql(level: Level, row: str) -> str:
-    """Whether a row's text may hold a link: only such rows are looked at for links."""
-    tests = [f"coalesce({row}.{column} LIKE '%%content:%%', false)" for column in level.text_fields]
-    return " OR ".join(tests) or "false"
-
-
 def chunk_sql(above: Level, level: Level, *, upper: bool) -> str:
-    """One chunk: copy it, map it, and answer (rows, checksum, ids, last parent, last id)."""
+    """One chunk: copy it, map it, and answer what `copy_chunk` unpacks."""
     columns = ", ".join(level.copied)
     walked = walk_sql(
         above,
         level,
         side="org",
-        columns=", ".join(f"c.{column}" for column in ("id", *level.copied)),
+        columns=columns_sql(level, "id"),
         upper=upper,
     )
     checksum = checksum_sql(level, parent="parent_org", identity="id", row="chunk")
@@ -189,16 +188,17 @@ def chunk_sql(above: Level, level: Level, *, upper: bool) -> str:
                 ({level.parent_column}, orig_id, {columns}, {", ".join(level.reset)})
             SELECT parent_new, id, {columns}, {", ".join(level.reset.values())}
             FROM chunk
-            RETURNING id, orig_id, {has_link_sql(level, level.table)} AS has_link
+            RETURNING id, orig_id
         ),
         mapped AS (
             INSERT INTO id_map (duplication_id, type, org_id, new_id, has_link)
-            SELECT %(duplication)s, '{level.node}', orig_id, id, has_link FROM copied
+            SELECT %(duplication)s, '{level.node}', orig_id, id, false FROM copied
         )
         SELECT count(*),
             coalesce(sum({checksum}), 0),
             coalesce(sum(hashint8extended(id, 0)), 0),
-            {LAST_PARENT}, {LAST_ID}
+            {LAST_PARENT}, {LAST_ID},
+            array_agg(id) FILTER (WHERE has_link)
         FROM chunk"""
 
 

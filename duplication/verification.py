@@ -30,6 +30,7 @@ from duplication.walk import (
     LAST_PARENT,
     Position,
     checksum_sql,
+    columns_sql,
     one,
     plan_for_walking,
     row_hash_sql,
@@ -129,10 +130,9 @@ class VerifyCopy(Work[DuplicationJob]):
 
 
 def _copy_sql(above: Level, level: Level) -> str:
-    columns = ", ".join(f"c.{column}" for column in ("id", "orig_id", *level.copied))
     checksum = checksum_sql(level, parent="parent_org", identity="orig_id", row="chunk")
     return _sums_sql(
-        walk_sql(above, level, side="new", columns=columns),
+        walk_sql(above, level, side="new", columns=columns_sql(level, "id", "orig_id")),
         checksum=checksum,
         ids="hashint8extended(orig_id, 0)",
         pairs=row_hash_sql("orig_id", "id"),

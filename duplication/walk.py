@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from content.links import LINK_MARK
 from duplication.levels import Level
 
 Side = Literal["org", "new"]
@@ -87,12 +88,12 @@ def plan_for_walking(cursor: Any) -> None:
 def checksum_sql(level: Level, *, parent: str, identity: str, row: str) -> str:
     """A 64-bit hash of what a copy must keep: place, identity and the copied columns.
 
-    `parent` and `identity` are expressions for the original's ids, `row` the alias of the
-    columns. Links are hashed without the id they point to, because a copy's links point
-    into the copy. Compared only within one server, so PostgreSQL's own hash will do.
+    `parent` and `identity` are expressions for the original's ids, `row` the alias of a
+    row with `columns_sql`. Links are hashed without the id they point to, because a copy's
+    links point into the copy. Compared only within one server, so its own hash will do.
     """
     values = [
-        f"CASE WHEN {row}.{column} LIKE '%%content:%%' THEN"
+        f"CASE WHEN {row}.has_link THEN"
         f" regexp_replace({row}.{column}, '(content:[a-z]+/)[0-9]+', '\\1', 'g')"
         f" ELSE {row}.{column} END"
         if column in level.text_fields
@@ -100,6 +101,14 @@ def checksum_sql(level: Level, *, parent: str, identity: str, row: str) -> str:
         for column in level.copied
     ]
     return row_hash_sql(parent, identity, *values)
+
+
+def columns_sql(level: Level, *own: str) -> str:
+    """What a walk selects for a checksum: `own` columns, the copied ones, and `has_link`,
+    which is whether a row's text may hold a link (only such rows are looked at for links)."""
+    columns = [f"c.{column}" for column in (*own, *level.copied)]
+    tests = [f"strpos(c.{column}, '{LINK_MARK}') > 0" for column in level.text_fields]
+    return ", ".join([*columns, f"coalesce({' OR '.join(tests)}, false) AS has_link"])
 
 
 def row_hash_sql(*values: str) -> str:

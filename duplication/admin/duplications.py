@@ -19,6 +19,7 @@ from django.template.loader import render_to_string
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.text import Truncator
 
 from content.admin.pagination import BoundedPaginator
 from content.links import as_id
@@ -38,10 +39,10 @@ class DuplicationAdmin(ModelAdmin):
 
     list_display = (
         "number",
-        "original",
-        "copy",
         "state",
         "how_far",
+        "original",
+        "copy",
         "requested_by",
         "started",
         "lasted",
@@ -113,7 +114,9 @@ class DuplicationAdmin(ModelAdmin):
         if duplication.episode is None:
             return f"Episode {duplication.org_episode_id} (deleted)"
         return format_html(
-            '<a href="{}">{}</a>', episode_url(duplication.episode.pk), duplication.episode.title
+            '<a href="{}">{}</a>',
+            episode_url(duplication.episode.pk),
+            Truncator(duplication.episode.title).chars(60),
         )
 
     @admin.display(description="copy")

@@ -48,7 +48,7 @@ class IdMapPagination(CursorPagination):
             return cursor
         try:
             duplication, kind, org_id = json.loads(cursor.position)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise NotFound(self.invalid_cursor_message) from error
         if kind not in _TYPES or not all(_is_id(value) for value in (duplication, org_id)):
             raise NotFound(self.invalid_cursor_message)

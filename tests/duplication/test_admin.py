@@ -1,0 +1,587 @@
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.messages import get_messages
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from content.admin.pagination import COUNT_LIMIT
+from content.models import Episode
+from content.services import delete_nodes
+from content.synthetic import make_episode
+from duplication.kind import DUPLICATION
+from duplication.models import Duplication
+from duplication.services import start_duplication
+from operations import control, events
+from tests.duplication.driving import run_stage, run_to_end
+from tests.factories.content import EpisodeFactory, PartFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+EPISODES = "/admin/content/episode/"
+START = "/admin/duplication/duplication/start/"
+LIST = "/admin/duplication/duplication/"
+STAGES = ["Episode", "Parts", "Items", "Blocks", "Links", "Verification"]
+
+
+def client_of(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def admin() -> User:
+    return UserFactory(is_staff=True, is_superuser=True)
+
+
+@pytest.fixture
+def browser(admin: User) -> Client:
+    return client_of(admin)
+
+
+@pytest.fixture
+def episode() -> Episode:
+    return make_episode(parts=2, items=2, blocks=3, title="A <b>bold</b> title")
+
+
+def staff(*permissions: str) -> User:
+    return UserFactory(is_staff=True, permissions=list(permissions))
+
+
+def page_of(duplication: Duplication) -> str:
+    return reverse("admin:duplication_duplication_change", args=[duplication.pk])
+
+
+def choose(client: Client, *episodes: Episode, across: bool = False) -> Any:
+    return client.post(
+        EPISODES,
+        {
+            "action": "duplicate_selected",
+            "_selected_action": [each.pk for each in episodes],
+            "select_across": int(across),
+        },
+    )
+
+
+def filled_form(client: Client, *episodes: Episode, **changes: str) -> dict[str, str]:
+    """What a browser would send from the page of these episodes."""
+    response = client.get(START, {"ids": ",".join(str(each.pk) for each in episodes)})
+    form = response.context["form"]
+    return {name: str(form[name].value()) for name in form.fields} | changes
+
+
+def told(response: Any) -> list[str]:
+    return [re.sub("<.*?>", "", str(each)) for each in get_messages(response.wsgi_request)]
+
+
+def text_of(response: Any) -> str:
+    return " ".join(re.sub("<.*?>", " ", response.text).split())
+
+
+def started(episode: Episode, user: User | None = None) -> Duplication:
+    return start_duplication(episode_id=episode.pk, requested_by=user).duplication
+
+
+# --- the action ------------------------------------------------------------------
+
+
+def test_action_on_chosen_episodes_leads_to_the_start_page(
+    browser: Client, episode: Episode
+) -> None:
+    other = EpisodeFactory()
+    response = choose(browser, episode, other)
+    assert response.url == f"{START}?ids={other.pk},{episode.pk}"
+    assert not Duplication.objects.exists()
+
+
+def test_action_without_a_chosen_episode_starts_nothing(browser: Client, episode: Episode) -> None:
+    response = choose(browser)
+    assert "Items must be selected" in told(response)[0]
+    assert not Duplication.objects.exists()
+
+
+def test_action_on_more_than_fifty_episodes_is_refused(browser: Client) -> None:
+    episodes = EpisodeFactory.create_batch(51)
+    for response in (choose(browser, *episodes), choose(browser, episodes[0], across=True)):
+        assert response.url == EPISODES
+        assert "more than 50 episodes are chosen" in told(response)[0]
+
+
+def test_action_on_all_of_fifty_episodes_leads_to_the_start_page(browser: Client) -> None:
+    episodes = EpisodeFactory.create_batch(50)
+    response = browser.get(choose(browser, episodes[0], across=True).url)
+    assert len(response.context["choices"]) == 50
+
+
+@pytest.mark.parametrize(
+    ("permissions", "offered"),
+    [(["view_episode"], False), (["view_episode", "add_duplication"], True)],
+)
+def test_action_is_offered_to_who_may_duplicate(
+    permissions: list[str], offered: bool, episode: Episode
+) -> None:
+    page = client_of(staff(*permissions)).get(EPISODES)
+    assert ("Duplicate selected episodes" in page.text) is offered
+
+
+# --- the start page ----------------------------------------------------------------
+
+
+def test_start_page_shows_what_a_copy_is_and_changes_nothing(
+    browser: Client, episode: Episode
+) -> None:
+    response = browser.get(START, {"ids": episode.pk})
+    text = text_of(response)
+    assert "A &lt;b&gt;bold&lt;/b&gt; title" in response.text
+    assert "nobody 2 4 Will be copied" in text
+    assert "owner is you, its status is draft" in text
+    assert response.context["form"]["title"].value() == "A <b>bold</b> title (copy)"
+    assert not Duplication.objects.exists()
+
+
+def test_start_page_counts_up_to_a_bound_and_no_blocks(browser: Client) -> None:
+    PartFactory.create_batch(COUNT_LIMIT + 1, episode=(episode := EpisodeFactory()))
+    with CaptureQueriesContext(connection) as queries:
+        text = text_of(browser.get(START, {"ids": episode.pk}))
+    assert "nobody 1,000+ 0 Will be copied" in text
+    assert not [each for each in queries if '"blocks"' in each["sql"]]
+
+
+def test_start_page_takes_the_same_number_of_queries_for_more_episodes(browser: Client) -> None:
+    counts = []
+    for _ in range(2):
+        EpisodeFactory.create_batch(3, owner=UserFactory())
+        started(EpisodeFactory())
+        ids = ",".join(map(str, Episode.objects.values_list("pk", flat=True)))
+        with CaptureQueriesContext(connection) as queries:
+            browser.get(START, {"ids": ids})
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 6
+
+
+def test_start_page_says_which_are_being_copied_already(browser: Client, episode: Episode) -> None:
+    duplication = started(episode)
+    response = browser.get(START, {"ids": episode.pk})
+    assert "Already being copied" in response.text
+    assert f'href="{page_of(duplication)}"' in response.text
+    assert '<input type="submit"' not in response.text
+
+
+def test_start_page_says_why_an_episode_cannot_be_duplicated(episode: Episode) -> None:
+    client = client_of(staff("view_episode", "add_duplication"))
+    text = text_of(client.get(START, {"ids": episode.pk}))
+    assert f"Can't be duplicated Episode {episode.pk} belongs to somebody else" in text
+    client = client_of(staff("view_episode", "change_episode", "add_duplication"))
+    assert "Will be copied" in client.get(START, {"ids": episode.pk}).text
+
+
+def test_start_page_without_the_permission_says_which_one(episode: Episode) -> None:
+    client = client_of(staff("view_episode", "change_episode", "view_duplication"))
+    assert "Can add duplication" in client.get(START, {"ids": episode.pk}).text
+
+
+def test_start_page_counts_what_is_not_there_any_more(browser: Client, episode: Episode) -> None:
+    copying = EpisodeFactory(status=Episode.Status.COPYING)
+    text = text_of(browser.get(START, {"ids": f"{episode.pk},{copying.pk},999999999"}))
+    assert "2 more were chosen that aren't there any more" in text
+
+
+@pytest.mark.parametrize("ids", ["", "x", "999999999", "0,-1", ",".join(["9" * 30] * 60)])
+def test_start_page_without_an_episode_leads_back(browser: Client, ids: str) -> None:
+    response = browser.get(START, {"ids": ids})
+    assert response.url == EPISODES
+    assert told(response) == ["No episode is chosen that is there and yours to see."]
+
+
+def test_start_page_is_closed_to_who_is_not_staff(client: Client, episode: Episode) -> None:
+    assert "/login/" in client.get(START, {"ids": episode.pk}).url
+    assert "/login/" in client_of(UserFactory()).post(START, {"ids": episode.pk}).url
+
+
+# --- starting ------------------------------------------------------------------------
+
+
+def test_start_of_one_leads_to_its_page(browser: Client, admin: User, episode: Episode) -> None:
+    response = browser.post(START, filled_form(browser, episode, title="Mine"))
+    duplication = Duplication.objects.get()
+    assert response.url == page_of(duplication)
+    assert told(response) == [f"Started Duplication {duplication.pk}."]
+    assert (duplication.title, duplication.requested_by) == ("Mine", admin)
+
+
+def test_start_with_an_empty_title_takes_the_originals(browser: Client, episode: Episode) -> None:
+    browser.post(START, filled_form(browser, episode, title=" "))
+    assert Duplication.objects.get().title == "A <b>bold</b> title (copy)"
+
+
+def test_start_of_several_leads_to_the_list(browser: Client, episode: Episode) -> None:
+    form = filled_form(browser, episode, EpisodeFactory(title="Other"))
+    assert "title" not in form
+    response = browser.post(START, form)
+    assert response.url == LIST
+    assert told(response)[0].startswith("Started 2 duplications: ")
+    titles = set(Duplication.objects.values_list("title", flat=True))
+    assert titles == {"A <b>bold</b> title (copy)", "Other (copy)"}
+
+
+def test_start_sent_twice_starts_once(browser: Client, episode: Episode) -> None:
+    form = filled_form(browser, episode)
+    browser.post(START, form)
+    run_to_end(Duplication.objects.get())
+    response = browser.post(START, form)
+    duplication = Duplication.objects.get()
+    assert response.url == page_of(duplication)
+    assert f"No second copy of “{episode.title}” was started" in str(
+        list(get_messages(response.wsgi_request))[-1]
+    ).replace("&lt;", "<").replace("&gt;", ">")
+    # A page that is opened anew is a new wish.
+    browser.post(START, filled_form(browser, episode))
+    assert Duplication.objects.count() == 2
+
+
+def test_start_sent_again_with_another_title_is_refused(browser: Client, episode: Episode) -> None:
+    form = filled_form(browser, episode)
+    browser.post(START, form)
+    response = browser.post(START, form | {"title": "Another"})
+    assert response.url == EPISODES
+    assert "this page was sent before" in told(response)[-1]
+    assert Duplication.objects.count() == 1
+
+
+def test_start_while_a_copy_is_being_made_starts_no_second(
+    browser: Client, episode: Episode
+) -> None:
+    form = filled_form(browser, episode)
+    duplication = started(episode)
+    response = browser.post(START, form)
+    assert response.url == page_of(duplication)
+    assert "No second copy" in told(response)[0]
+    assert Duplication.objects.count() == 1
+
+
+def test_start_keeps_a_title_that_is_too_long_to_be_mended(
+    browser: Client, episode: Episode
+) -> None:
+    response = browser.post(START, filled_form(browser, episode, title="x" * 256))
+    assert response.status_code == 200
+    assert "at most 255 characters" in response.text
+    assert not Duplication.objects.exists()
+
+
+def test_start_without_permission_starts_nothing(episode: Episode) -> None:
+    client = client_of(staff("view_episode", "add_duplication"))
+    response = client.post(START, filled_form(client, episode))
+    assert "belongs to somebody else" in told(response)[0]
+    assert not Duplication.objects.exists()
+
+
+def test_start_of_several_starts_those_that_may_be(episode: Episode) -> None:
+    owner = staff("view_episode", "add_duplication")
+    client = client_of(owner)
+    own = EpisodeFactory(owner=owner)
+    response = client.post(START, filled_form(client, episode, own))
+    assert response.url == LIST
+    assert [each.episode for each in Duplication.objects.all()] == [own]
+    assert len(told(response)) == 2
+
+
+def test_start_of_more_than_fifty_is_refused(browser: Client, episode: Episode) -> None:
+    form = filled_form(browser, episode, ids=",".join(map(str, range(1, 52))))
+    assert "more than 50" in told(browser.post(START, form))[0]
+
+
+@pytest.mark.parametrize("key", ["", "x"])
+def test_start_without_the_pages_key_starts_nothing(
+    browser: Client, episode: Episode, key: str
+) -> None:
+    response = browser.post(START, filled_form(browser, episode, key=key))
+    assert response.status_code == 200
+    assert not Duplication.objects.exists()
+
+
+def test_start_without_a_csrf_token_is_refused(admin: User, episode: Episode) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(admin)
+    assert client.post(START, filled_form(client, episode)).status_code == 403
+    assert not Duplication.objects.exists()
+
+
+# --- one in each state ---------------------------------------------------------------
+
+
+def pending(duplication: Duplication) -> None:
+    pass
+
+
+def in_progress(duplication: Duplication) -> None:
+    run_stage(duplication, "items")
+
+
+def waiting(duplication: Duplication) -> None:
+    run_stage(duplication, "items")
+    Duplication.objects.filter(pk=duplication.pk).update(
+        waiting_reason="The database is busy: 86 % > 80 %.",
+        waiting_since=timezone.now(),
+        waiting_until=dt.datetime(2030, 1, 1, 12, 4, 31, tzinfo=dt.UTC),
+    )
+
+
+def pausing(duplication: Duplication) -> None:
+    run_stage(duplication, "parts")
+    Duplication.objects.filter(pk=duplication.pk).update(requested="pause")
+
+
+def paused(duplication: Duplication) -> None:
+    run_stage(duplication, "parts")
+    control.request_pause(DUPLICATION, duplication)
+
+
+def cancelled(duplication: Duplication) -> None:
+    control.request_cancel(DUPLICATION, duplication)
+
+
+def failed(duplication: Duplication) -> None:
+    delete_nodes(model=Episode, ids=[duplication.org_episode_id])
+    run_to_end(duplication)
+    assert duplication.status == "failed"
+    duplication.jobs.update(traceback="Traceback …\n<script>alert(1)</script>")
+
+
+def completed(duplication: Duplication) -> None:
+    run_to_end(duplication)
+    assert duplication.status == "completed"
+
+
+STATES: dict[str, Callable[[Duplication], None]] = {
+    "Pending": pending,
+    "In progress": in_progress,
+    "Waiting": waiting,
+    "Pausing": pausing,
+    "Paused": paused,
+    "Cancelled": cancelled,
+    "Failed": failed,
+    "Completed": completed,
+}
+ACTIVE = {"Pending", "In progress", "Waiting", "Pausing", "Paused"}
+
+
+class Offences(HTMLParser):
+    """What the Content-Security-Policy forbids on a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        names = {name for name, _ in attributes}
+        if tag == "style" or (tag == "script" and "src" not in names):
+            self.found.append(tag)
+        self.found += [name for name in names if name == "style" or name.startswith("on")]
+
+
+@pytest.mark.parametrize("word", STATES)
+def test_pages_show_a_duplication_in_each_state(
+    browser: Client, episode: Episode, admin: User, word: str
+) -> None:
+    duplication = started(episode, admin)
+    STATES[word](duplication)
+    for url in (page_of(duplication), LIST):
+        response = browser.get(url)
+        assert response.status_code == 200
+        assert re.search(rf'class="state"[^>]*>{word}</span>', response.text)
+        assert ("<progress-feed" in response.text) is (word in ACTIVE)
+        assert Offences(response.text).found == []
+    page = browser.get(page_of(duplication))
+    assert [each.label for each in page.context["stages"]] == STAGES
+    assert f"asked for by {admin.username}" in text_of(page)
+
+
+def test_page_of_a_waiting_one_says_why_and_until_when(browser: Client, episode: Episode) -> None:
+    duplication = started(episode)
+    waiting(duplication)
+    text = text_of(browser.get(page_of(duplication)))
+    assert (
+        "Why it waits: The database is busy: 86 % &gt; 80 %. It looks again at 12:04:31 ." in text
+    )
+
+
+def test_page_of_a_failed_one_says_why_with_the_traceback_escaped(
+    browser: Client, episode: Episode
+) -> None:
+    duplication = started(episode)
+    failed(duplication)
+    response = browser.get(page_of(duplication))
+    assert "original_episode_not_found" in response.text
+    assert "was deleted before its copy was complete" in response.text
+    assert "<details>" in response.text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in response.text
+    assert "<script>alert" not in response.text
+
+
+def test_page_of_a_completed_one_has_stages_report_and_ways_on(
+    browser: Client, episode: Episode
+) -> None:
+    duplication = started(episode)
+    completed(duplication)
+    response = browser.get(page_of(duplication))
+    text = text_of(response)
+    assert re.search(r"Blocks 12 12 [\d,]+ rows/s took", text)
+    assert "Verified" in text
+    assert "Blocks 12 12 0 0 none" in text
+    assert f'href="/admin/content/episode/{duplication.new_episode_id}/change/"' in response.text
+    assert f'href="/admin/content/episode/{episode.pk}/change/"' in response.text
+    assert f'href="{START}?ids={episode.pk}"' in response.text
+
+
+def test_page_after_original_and_copy_were_deleted_says_so(
+    browser: Client, episode: Episode
+) -> None:
+    duplication = started(episode)
+    completed(duplication)
+    delete_nodes(model=Episode, ids=[episode.pk, duplication.new_episode_id])
+    text = text_of(browser.get(page_of(duplication)))
+    assert "The copy has been deleted since." in text
+    assert "The original has been deleted since." in text
+    assert f"Episode {duplication.org_episode_id} (deleted)" in text_of(browser.get(LIST))
+
+
+def test_page_shows_the_last_fifty_events_newest_first(browser: Client, episode: Episode) -> None:
+    duplication = started(episode)
+    for number in range(60):
+        events.append(duplication, "feedback", stage="verify", payload={"message": f"n{number}"})
+    response = browser.get(page_of(duplication))
+    messages = [each.message for each in response.context["events"]]
+    assert messages == [f"N{number}" for number in range(59, 9, -1)]
+    assert {each.stage for each in response.context["events"]} == {"Verification"}
+    assert 'after="60"' in response.text
+
+
+def test_page_of_an_active_one_is_true_without_javascript(
+    browser: Client, episode: Episode
+) -> None:
+    duplication = started(episode)
+    run_stage(duplication, "blocks")
+    response = browser.get(page_of(duplication))
+    # All rows are there and none is verified: half of what is to be done.
+    assert re.search(r'<progress max="100"\s+value="50"', response.text)
+    assert "Reload to see the current state." in response.text
+    assert "Blocks 12 12" in text_of(response)
+
+
+def test_page_changes_nothing_by_post(browser: Client, episode: Episode) -> None:
+    duplication = started(episode)
+    assert browser.post(page_of(duplication), {"title": "x"}).status_code == 405
+
+
+def test_page_takes_a_bounded_number_of_queries(browser: Client, episode: Episode) -> None:
+    duplication = started(episode)
+    completed(duplication)
+    with CaptureQueriesContext(connection) as queries:
+        browser.get(page_of(duplication))
+    assert len(queries) <= 5
+
+
+@pytest.mark.parametrize("object_id", ["999999999", "x", "9" * 40])
+def test_page_of_an_unknown_duplication_leads_to_the_list(browser: Client, object_id: str) -> None:
+    response = browser.get(f"{LIST}{object_id}/change/")
+    assert response.url == LIST
+    assert told(response) == [f"There is no duplication “{object_id}”, or it isn't yours to see."]
+
+
+# --- who sees what ---------------------------------------------------------------------
+
+
+def test_pages_show_ones_own_to_who_may_duplicate(episode: Episode) -> None:
+    user = staff("add_duplication")
+    own, other = started(EpisodeFactory(owner=user), user), started(episode)
+    client = client_of(user)
+    assert [each.pk for each in client.get(LIST).context["cl"].result_list] == [own.pk]
+    assert client.get(page_of(own)).status_code == 200
+    assert client.get(page_of(other)).url == LIST
+
+
+def test_pages_show_all_to_who_may_view_duplications(episode: Episode) -> None:
+    duplication = started(episode)
+    client = client_of(staff("view_duplication"))
+    assert [each.pk for each in client.get(LIST).context["cl"].result_list] == [duplication.pk]
+    response = client.get(page_of(duplication))
+    # The episodes themselves aren't theirs to see.
+    assert "Open the original" not in response.text
+    assert "Duplicate again" not in response.text
+
+
+def test_pages_are_closed_to_other_staff(episode: Episode) -> None:
+    client = client_of(staff("view_episode"))
+    assert client.get(LIST).status_code == 403
+    assert client.get(page_of(started(episode))).status_code != 200
+
+
+def test_duplications_can_not_be_added_or_deleted_by_hand(
+    browser: Client, episode: Episode
+) -> None:
+    duplication = started(episode)
+    assert browser.get(f"{LIST}add/").status_code == 403
+    assert browser.post(f"{LIST}{duplication.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert Duplication.objects.exists()
+
+
+# --- the list ----------------------------------------------------------------------------
+
+
+def test_list_takes_the_same_number_of_queries_for_more_rows(browser: Client) -> None:
+    counts = []
+    for _ in range(2):
+        for _ in range(3):
+            user = UserFactory()
+            completed(started(EpisodeFactory(), user))
+            started(EpisodeFactory(), user)
+        with CaptureQueriesContext(connection) as queries:
+            assert browser.get(LIST).status_code == 200
+        counts.append(len(queries))
+    assert counts[0] == counts[1] <= 6
+    unbounded = [
+        each["sql"]
+        for each in queries
+        if "COUNT(" in each["sql"].upper() and "LIMIT" not in each["sql"]
+    ]
+    assert unbounded == []
+
+
+@pytest.mark.parametrize("by", ["id", "org_episode_id", "title", "new_episode_id"])
+def test_list_search_finds_by_ids_and_title(browser: Client, episode: Episode, by: str) -> None:
+    started(EpisodeFactory(title="Something else"))
+    duplication = started(episode)
+    completed(duplication)
+    response = browser.get(LIST, {"q": str(getattr(duplication, by))})
+    assert duplication in response.context["cl"].result_list
+
+
+def test_list_search_leaves_others_out(browser: Client, episode: Episode) -> None:
+    started(episode)
+    other = started(EpisodeFactory(title="Something else"))
+    assert list(browser.get(LIST, {"q": "thing"}).context["cl"].result_list) == [other]
+
+
+def test_list_filters_by_status(browser: Client, episode: Episode) -> None:
+    started(EpisodeFactory())
+    duplication = started(episode)
+    completed(duplication)
+    response = browser.get(LIST, {"status__exact": "completed"})
+    assert list(response.context["cl"].result_list) == [duplication]
+
+
+def test_list_without_any_says_how_to_make_one(browser: Client) -> None:
+    assert "No episode has been duplicated yet." in text_of(browser.get(LIST))
+    assert "No episode has been duplicated yet." not in text_of(browser.get(LIST, {"q": "x"}))
