@@ -64,7 +64,7 @@ def start_duplication(
         duplication = Duplication.objects.create(
             episode=episode,
             org_episode_id=episode.pk,
-            title=title or _copy_title(episode.title),
+            title=title or copy_title(episode.title),
             lanes=lanes,
             requested_by=requested_by,
             idempotency_key=idempotency_key or None,
@@ -97,6 +97,6 @@ def _fingerprint(*request: Any) -> str:
     return hashlib.sha256(json.dumps(request).encode()).hexdigest()
 
 
-def _copy_title(title: str) -> str:
+def copy_title(title: str) -> str:
     room = Duplication._meta.get_field("title").max_length or 0
     return title[: room - len(TITLE_SUFFIX)] + TITLE_SUFFIX

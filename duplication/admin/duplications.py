@@ -38,7 +38,7 @@ class DuplicationAdmin(ModelAdmin):
     """To look at only. One sees one's own, or all with the model's view permission."""
 
     list_display = (
-        "number",
+        "id",
         "state",
         "how_far",
         "original",
@@ -47,7 +47,7 @@ class DuplicationAdmin(ModelAdmin):
         "started",
         "lasted",
     )
-    list_display_links = ("number",)
+    list_display_links = ("id",)
     list_filter = ("status", "created_at")
     search_fields = ("title",)
     search_help_text = "Words of a title, or the id of a duplication or an episode."
@@ -104,10 +104,6 @@ class DuplicationAdmin(ModelAdmin):
         if (number := as_id(search_term)) is not None:
             found |= Q(pk=number) | Q(org_episode_id=number) | Q(new_episode=number)
         return queryset.filter(found), False
-
-    @admin.display(description="duplication")
-    def number(self, duplication: Duplication) -> str:
-        return f"Duplication {duplication.pk}"
 
     @admin.display(description="episode")
     def original(self, duplication: Duplication) -> str:

@@ -26,7 +26,7 @@ from content.models import Episode, Item, Part
 from duplication.exceptions import CannotStart, IdempotencyKeyReused
 from duplication.models import Duplication
 from duplication.permissions import ADD, check_may_duplicate
-from duplication.services import TITLE_SUFFIX, Started, start_duplication
+from duplication.services import Started, copy_title, start_duplication
 from operations.watching import label
 
 MAX_EPISODES = 50
@@ -105,7 +105,7 @@ def start_page(model_admin: admin.ModelAdmin, request: HttpRequest) -> HttpRespo
             initial={
                 "ids": ",".join(map(str, ids)),
                 "key": uuid.uuid4(),
-                "title": _copy_title(choices[0].episode.title),
+                "title": copy_title(choices[0].episode.title),
             }
         )
     if len(choices) > 1:
@@ -168,10 +168,6 @@ def _refusal(request: HttpRequest, episode: Episode) -> str:
     except PermissionDenied as denied:
         return str(denied)
     return ""
-
-
-def _copy_title(title: str) -> str:
-    return title[: MAX_TITLE_LENGTH - len(TITLE_SUFFIX)] + TITLE_SUFFIX
 
 
 # --- starting ----------------------------------------------------------------------

@@ -25,7 +25,7 @@ class EventPagination(CursorPagination):
     def decode_cursor(self, request: Request) -> Cursor | None:
         cursor = super().decode_cursor(request)
         # DRF would hand whatever stands there to the database.
-        if cursor and cursor.position is not None and not _INTEGER.fullmatch(cursor.position):
+        if cursor and cursor.position is not None and not _INTEGER.fullmatch(str(cursor.position)):
             raise NotFound(self.invalid_cursor_message)
         return cursor
 
@@ -47,16 +47,18 @@ class IdMapPagination(CursorPagination):
         if cursor is None or cursor.position is None:
             return cursor
         try:
-            duplication, kind, org_id = json.loads(cursor.position)
+            duplication, kind, org_id = json.loads(str(cursor.position))
         except (TypeError, ValueError) as error:
             raise NotFound(self.invalid_cursor_message) from error
         if kind not in _TYPES or not all(_is_id(value) for value in (duplication, org_id)):
             raise NotFound(self.invalid_cursor_message)
-        return cursor._replace(position=(duplication, kind, org_id))
+        position: Any = (duplication, kind, org_id)
+        return Cursor(cursor.offset, cursor.reverse, position)
 
     def encode_cursor(self, cursor: Cursor) -> str:
         if cursor.position is not None:
-            cursor = cursor._replace(position=json.dumps(cursor.position))
+            position: Any = json.dumps(cursor.position)
+            cursor = Cursor(cursor.offset, cursor.reverse, position)
         return super().encode_cursor(cursor)
 
     def _get_position_from_instance(self, instance: Any, ordering: Any) -> Any:

@@ -73,7 +73,21 @@ class DuplicationViewSet(
                 str,
                 OpenApiParameter.HEADER,
                 description="The same key again answers the first request's duplication.",
-            )
+            ),
+            OpenApiParameter(
+                "Location",
+                OpenApiTypes.URI,
+                OpenApiParameter.HEADER,
+                description="Where the duplication is.",
+                response=[200, 202],
+            ),
+            OpenApiParameter(
+                "Retry-After",
+                int,
+                OpenApiParameter.HEADER,
+                description="Look again after so many seconds.",
+                response=[200, 202],
+            ),
         ],
         responses={
             202: DuplicationSerializer,

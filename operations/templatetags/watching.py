@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django import template
+from django.utils import timezone
 
 from operations import watching
 from operations.models import Operation
@@ -19,10 +20,11 @@ register.filter("label", watching.label)
 
 @register.filter
 def duration(operation: Operation) -> str:
-    """How long an operation that has ended took."""
-    if not operation.started_at or not operation.ended_at:
+    """From the start to the end, or so far."""
+    if not operation.started_at:
         return ""
-    return watching.duration((operation.ended_at - operation.started_at).total_seconds())
+    end = operation.ended_at or timezone.now()
+    return watching.duration((end - operation.started_at).total_seconds())
 
 
 @register.inclusion_tag("operations/ago.html")

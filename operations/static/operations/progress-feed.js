@@ -346,7 +346,12 @@ const SHOW = {
   "waiting-until": (node, { waiting }) => waiting && setText(node, clock(waiting.until)),
   "error-code": (node, { error }) => error && setText(node, error.code),
   "error-message": (node, { error }) => error && setText(node, error.message),
-  started: (node, operation) => operation.started_at && setText(node, clock(operation.started_at)),
+  started(node, operation) {
+    if (!operation.started_at) return;
+    node.dateTime = operation.started_at;
+    node.dataset.ago = "";
+    setText(node, ago(operation.started_at));
+  },
   lasted(node, operation) {
     if (!operation.started_at) return;
     node.dataset.since = operation.started_at;
@@ -361,7 +366,7 @@ const SHOW_OF_STAGE = {
   done: (node, stage) => setText(node, number(stage.done)),
   total: (node, stage) => setText(node, stage.total === null ? "–" : number(stage.total)),
   // The rate of a stage that has ended stays as it was last.
-  rate: (node, stage) => stage.rows_per_second && setText(node, number(stage.rows_per_second)),
+  rate: (node, stage) => stage.rows_per_second && setText(node, `${number(stage.rows_per_second)} rows/s`),
   left(node, stage) {
     if (stage.ended_at) setText(node, `took ${duration(secondsBetween(stage.started_at, stage.ended_at))}`);
     else setText(node, stage.seconds_left === null ? "–" : `${duration(stage.seconds_left)} left`);
@@ -378,6 +383,7 @@ function holds(operation) {
   return {
     active: operation.is_active,
     ended: !operation.is_active,
+    unfinished: operation.display_status !== "completed",
     begun: operation.started_at !== null,
     waiting: operation.display_status === "waiting" && operation.waiting !== null,
     failed: operation.display_status === "failed",
