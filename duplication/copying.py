@@ -18,8 +18,7 @@ from duplication.exceptions import OriginalEpisodeNotFound
 from duplication.levels import BLOCKS, EPISODE, ITEMS, PARTS, Level, by_stage
 from duplication.models import Duplication, DuplicationJob, IdMap
 from duplication.walk import (
-    LAST_ID,
-    LAST_PARENT,
+    LAST,
     Position,
     checksum_sql,
     columns_sql,
@@ -59,7 +58,7 @@ class DuplicateBase(Work[DuplicationJob]):
             return self.open_level(job, above, level)
         upper = job.parameters["upper"]
         start = Position.of(job.cursor or job.parameters["lower"])
-        count, checksum, ids, parent, last_id, with_link = one(
+        count, checksum, ids, last, with_link = one(
             cursor,
             chunk_sql(above, level, upper=bool(upper)),
             {
@@ -75,13 +74,12 @@ class DuplicateBase(Work[DuplicationJob]):
             IdMap.objects.filter(
                 duplication=job.duplication_id, type=level.node, org_id__in=with_link
             ).update(has_link=True)
-        reached = Position(parent, last_id) if count else start
         finished = count < size
         notes = []
         if finished:
             notes.append(_note(f"{level.stage} finished duplicating", job, count))
         return Step(
-            cursor=reached.as_cursor(),
+            cursor=last or start.as_cursor(),
             finished=finished,
             rows=count,
             done=count,
@@ -197,7 +195,7 @@ def chunk_sql(above: Level, level: Level, *, upper: bool) -> str:
         SELECT count(*),
             coalesce(sum({checksum}), 0),
             coalesce(sum(hashint8extended(id, 0)), 0),
-            {LAST_PARENT}, {LAST_ID},
+            {LAST},
             array_agg(id) FILTER (WHERE has_link)
         FROM chunk"""
 

@@ -7,17 +7,18 @@ from typing import ClassVar
 from duplication.copying import COPY_JOBS
 from duplication.links import RewriteLinks
 from duplication.models import Duplication, DuplicationJob
-from duplication.verification import VerifyCopy
+from duplication.verification import PASSES, JudgeCopy, VerifyCopy
 from operations import control, delivery
 from operations.kinds import Kind
 from operations.work import Work
 
 LINKS = "links"
 VERIFY = "verify"
+VERDICT = "verdict"
 
 
 class DuplicationKind(Kind[Duplication]):
-    """Stages: the tree's levels from the root down, then links, then the verification.
+    """Stages: the tree's levels from the root down, then links, verification and verdict.
 
     The last job of a stage adds the next stage's in its own commit.
     """
@@ -29,6 +30,7 @@ class DuplicationKind(Kind[Duplication]):
         **COPY_JOBS,
         LINKS: RewriteLinks,
         VERIFY: VerifyCopy,
+        VERDICT: JudgeCopy,
     }
     work = {work.__name__: work for work in jobs_by_stage.values()}
     stages = tuple(jobs_by_stage)
@@ -41,19 +43,30 @@ class DuplicationKind(Kind[Duplication]):
             control.complete(operation, payload={"new_episode_id": operation.new_episode_id})
 
     def add_stage(self, duplication: Duplication, stage: str) -> None:
-        delivery.add_job(
-            DuplicationJob, duplication, name=self.jobs_by_stage[stage].__name__, stage=stage
-        )
+        lanes = [{"pass": name} for name in PASSES] if stage == VERIFY else [{}]
+        for lane, parameters in enumerate(lanes):
+            delivery.add_job(
+                DuplicationJob,
+                duplication,
+                name=self.jobs_by_stage[stage].__name__,
+                stage=stage,
+                lane=lane,
+                parameters=parameters,
+            )
 
     def start(self, duplication: Duplication) -> None:
         """Add the first stage, in the transaction that creates the duplication."""
         self.add_stage(duplication, self.stages[0])
 
     def on_failed(self, operation: Duplication) -> None:
-        # A verification that is tried again looks at everything again.
-        DuplicationJob.objects.filter(duplication=operation.pk, stage=VERIFY).update(
-            cursor=None, counts={}
-        )
+        """After a bad verdict a retry verifies everything again, and then judges anew."""
+        jobs = DuplicationJob.objects.filter(duplication=operation)
+        if jobs.filter(stage=VERDICT).delete()[0]:
+            for job in jobs.filter(stage=VERIFY):
+                job.take("reopen", cursor=None, counts={}, ended_at=None)
+            for stage in (VERIFY, VERDICT):
+                operation.progress.pop(stage, None)
+            operation.save(update_fields=["progress"])
 
     def log_fields(self, operation: Duplication) -> dict[str, object]:
         return {"duplication_id": operation.pk, "org_episode_id": operation.org_episode_id}

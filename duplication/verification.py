@@ -26,8 +26,7 @@ from duplication.exceptions import OriginalEpisodeNotFound, VerificationFailed
 from duplication.levels import CHILD_LEVELS, EPISODE, Level
 from duplication.models import Duplication, DuplicationJob
 from duplication.walk import (
-    LAST_ID,
-    LAST_PARENT,
+    LAST,
     Position,
     checksum_sql,
     columns_sql,
@@ -45,72 +44,56 @@ CLOCK_TOLERANCE = dt.timedelta(seconds=60)
 
 
 class VerifyCopy(Work[DuplicationJob]):
-    """Cursor: {"level", "pass", "at"} while walking, then {"judged": true}."""
+    """One of the walks, over all levels; the three run side by side.
+
+    Parameters: {"pass"}. Cursor: [index of the level, [parent, id] after which to go on].
+    """
 
     initial_size = 20_000
     min_size = 500
     max_size = 200_000
 
     def step(self, job: DuplicationJob, size: int, prepared: Any) -> Step:
-        cursor = job.cursor or {"level": 0, "pass": 0, "at": [0, 0]}
-        if "judged" in cursor:
-            return self._conclude(job)
-        if cursor["level"] == len(CHILD_LEVELS):
-            return self._judge(job)
-        return self._walk(job, cursor, size)
-
-    # --- walking ----------------------------------------------------------------
-
-    def _walk(self, job: DuplicationJob, cursor: dict[str, Any], size: int) -> Step:
-        above, level = CHILD_LEVELS[cursor["level"]]
-        name = PASSES[cursor["pass"]]
-        at = Position(*cursor["at"])
-        with connection.cursor() as database:
-            plan_for_walking(database)
-            rows, checksum, ids, pairs, parent, last_id = one(
-                database,
+        index, at = job.cursor or [0, [0, 0]]
+        above, level = CHILD_LEVELS[index]
+        name = job.parameters["pass"]
+        position = Position(*at)
+        with connection.cursor() as cursor:
+            plan_for_walking(cursor)
+            rows, checksum, ids, pairs, last = one(
+                cursor,
                 PASS_SQL[name](above, level),
                 {
                     "duplication": job.duplication_id,
-                    "parent": at.parent,
-                    "id": at.id,
+                    "parent": position.parent,
+                    "id": position.id,
                     "high_water": job.duplication.high_water[level.stage],
                     "size": size,
                 },
             )
-        if rows == size:
-            cursor = {**cursor, "at": [parent, last_id]}
-        elif cursor["pass"] + 1 < len(PASSES):
-            cursor = {"level": cursor["level"], "pass": cursor["pass"] + 1, "at": [0, 0]}
-        else:
-            cursor = {"level": cursor["level"] + 1, "pass": 0, "at": [0, 0]}
+        reached = [index, last] if rows == size else [index + 1, [0, 0]]
         sums = {"rows": rows, "checksum": checksum, "ids": ids, "pairs": pairs}
+        is_leading = name == PASSES[0]
         return Step(
-            cursor=cursor,
-            finished=False,
+            cursor=reached,
+            finished=reached[0] == len(CHILD_LEVELS),
             rows=rows,
-            done=rows if name == "copy" else 0,
-            total=None if job.cursor else _rows_copied(job.duplication),
-            counts={f"{level.stage}.{name}.{key}": int(value) for key, value in sums.items()},
+            done=rows if is_leading else 0,
+            total=_rows_copied(job.duplication) if is_leading and not job.cursor else None,
+            counts={f"{level.stage}.{key}": int(value) for key, value in sums.items()},
         )
 
-    # --- judging ----------------------------------------------------------------
 
-    def _judge(self, job: DuplicationJob) -> Step:
-        """Write the report; its verdict is acted on in the next step, so that it is kept."""
-        duplication = job.duplication
-        levels = [_root_report(duplication)]
-        levels += [_level_report(job, above, level) for above, level in CHILD_LEVELS]
-        duplication.report = {
-            "verified": not any(level["differences"] for level in levels),
-            "levels": levels,
-            "links": _links(duplication),
-        }
-        duplication.save(update_fields=["report", "updated_at"])
-        return Step(cursor={"judged": True}, finished=False)
+class JudgeCopy(Work[DuplicationJob]):
+    """Compares the walks' sums, then acts on the verdict: two steps, so that the report of
+    a copy that is not equal is kept."""
 
-    def _conclude(self, job: DuplicationJob) -> Step:
+    def step(self, job: DuplicationJob, size: int, prepared: Any) -> Step:
         duplication = job.duplication
+        if job.cursor is None:
+            duplication.report = _report(duplication)
+            duplication.save(update_fields=["report", "updated_at"])
+            return Step(cursor="judged", finished=False)
         if not Episode.objects.filter(pk=duplication.org_episode_id).exists():
             raise OriginalEpisodeNotFound(duplication.org_episode_id)
         if not duplication.report["verified"]:
@@ -123,7 +106,7 @@ class VerifyCopy(Work[DuplicationJob]):
         copy_id = cast(int, duplication.new_episode_id)
         Episode.objects.filter(pk=copy_id).update(status=Episode.Status.DRAFT)
         return Step(
-            cursor={"judged": True},
+            cursor="published",
             finished=True,
             notes=[{"stage": job.stage, "message": "The copy is verified."}],
         )
@@ -163,10 +146,9 @@ def _map_sql(above: Level, level: Level) -> str:
 
 def _sums_sql(chunk: str, *, checksum: str, ids: str, pairs: str) -> str:
     return f"""
-        WITH chunk AS MATERIALIZED ({chunk})
         SELECT count(*), coalesce(sum({checksum}), 0), coalesce(sum({ids}), 0),
-            coalesce(sum({pairs}), 0), {LAST_PARENT}, {LAST_ID}
-        FROM chunk"""
+            coalesce(sum({pairs}), 0), {LAST}
+        FROM ({chunk}) AS chunk"""
 
 
 PASS_SQL = {"copy": _copy_sql, "map": _map_sql, "original": _original_sql}
@@ -193,6 +175,20 @@ def _links(duplication: Duplication) -> dict[str, int]:
     }
 
 
+def _report(duplication: Duplication) -> dict[str, Any]:
+    walked = {
+        job.parameters["pass"]: job.counts
+        for job in duplication.jobs.filter(name=VerifyCopy.__name__)
+    }
+    levels = [_root_report(duplication)]
+    levels += [_level_report(duplication, walked, above, level) for above, level in CHILD_LEVELS]
+    return {
+        "verified": not any(level["differences"] for level in levels),
+        "levels": levels,
+        "links": _links(duplication),
+    }
+
+
 def _root_report(duplication: Duplication) -> dict[str, Any]:
     checksum = checksum_sql(EPISODE, parent="0", identity="e.orig_id", row="e")
     with connection.cursor() as cursor:
@@ -212,12 +208,13 @@ def _root_report(duplication: Duplication) -> dict[str, Any]:
     }
 
 
-def _level_report(job: DuplicationJob, above: Level, level: Level) -> dict[str, Any]:
-    duplication = job.duplication
+def _level_report(
+    duplication: Duplication, walked: dict[str, dict[str, int]], above: Level, level: Level
+) -> dict[str, Any]:
     copied = _copied(duplication, level.stage)
     copy, mapped, original = (
         {
-            key: job.counts.get(f"{level.stage}.{name}.{key}", 0)
+            key: walked[name].get(f"{level.stage}.{key}", 0)
             for key in ("rows", "checksum", "ids", "pairs")
         }
         for name in PASSES

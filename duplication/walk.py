@@ -121,9 +121,8 @@ def row_hash_sql(*values: str) -> str:
     return f"hashtextextended(hash_record_extended(ROW({', '.join(values)}), 0)::text, 0)"
 
 
-# The last position of a chunk, from a CTE of that name.
-LAST_PARENT = "(SELECT max(parent_org) FROM chunk)"
-LAST_ID = f"(SELECT max(id) FROM chunk WHERE parent_org = {LAST_PARENT})"
+# The position of a chunk's last row: arrays compare element by element.
+LAST = "max(ARRAY[parent_org, id])"
 
 
 def one(cursor: Any, sql: str, parameters: dict[str, Any]) -> tuple[Any, ...]:

@@ -37,6 +37,7 @@ class Job(Transitions):
         "resume": Edge(("PAUSED", "FAILED"), "IN_PROGRESS"),
         "complete": Edge(("IN_PROGRESS",), "COMPLETED"),
         "fail": Edge(("PENDING", "IN_PROGRESS"), "FAILED"),
+        "reopen": Edge(("COMPLETED",), "PAUSED"),
     }
     RUNNABLE: ClassVar[tuple[str, ...]] = ("PENDING", "IN_PROGRESS")
 

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.django_db
 EPISODES = "/admin/content/episode/"
 START = "/admin/duplication/duplication/start/"
 LIST = "/admin/duplication/duplication/"
-STAGES = ["Episode", "Parts", "Items", "Blocks", "Links", "Verification"]
+STAGES = ["Episode", "Parts", "Items", "Blocks", "Links", "Verification", "Verdict"]
 
 
 def client_of(user: User) -> Client:

@@ -281,9 +281,7 @@ def test_list_shows_own_newest_first_and_all_with_the_permission(
 
 def test_list_filters(api: APIClient, owner: User, episode: Episode) -> None:
     done = duplicated(episode, owner)
-    pending, _ = start_duplication(
-        episode_id=EpisodeFactory(owner=owner).pk, requested_by=owner
-    )
+    pending, _ = start_duplication(episode_id=EpisodeFactory(owner=owner).pk, requested_by=owner)
     for query, expected in [
         ({"status": "completed"}, [done.pk]),
         ({"status": "pending"}, [pending.pk]),
@@ -303,9 +301,7 @@ def test_list_with_an_invalid_filter_says_where(api: APIClient, name: str, value
     assert pointers(api.get(URL, {name: value})) == [f"/{name}"]
 
 
-def test_list_follows_its_cursor_to_the_end(
-    api: APIClient, owner: User, episode: Episode
-) -> None:
+def test_list_follows_its_cursor_to_the_end(api: APIClient, owner: User, episode: Episode) -> None:
     for _ in range(5):
         start_duplication(episode_id=episode.pk, requested_by=owner, beside_active=True)
     url, found = f"{URL}?page_size=2", []
