@@ -11,7 +11,7 @@ import environ
 
 ROOT = Path(__file__).resolve().parent.parent
 
-INSECURE_SECRET_KEY = "insecure-development-key-never-use-in-production"
+INSECURE_SECRET_KEY = "insecure-development-key-never-use-in-production"  # noqa: S105 - refused there
 
 # name: (cast, default). Order is the order of .env.example.
 VARIABLES: dict[str, tuple[Any, Any]] = {
@@ -26,7 +26,7 @@ VARIABLES: dict[str, tuple[Any, Any]] = {
     "DATABASE_POOL_SIZE": (int, 10),
     "EMBEDDED_POSTGRES_DIR": (str, ""),
     "REDIS_URL": (str, ""),
-    "MEDIA_ROOT": (str, str(ROOT / "media")),
+    "MEDIA_ROOT": (str, "media"),
     "LOG_LEVEL": (str, "INFO"),
     "LOG_FORMAT": (str, "line"),
     "OTEL_EXPORTER_OTLP_ENDPOINT": (str, ""),
@@ -39,12 +39,12 @@ VARIABLES: dict[str, tuple[Any, Any]] = {
     "OPERATION_MAX_CONCURRENT_JOBS": (int, 5),
     "OPERATION_THROTTLE_EXCEPTIONS": (int, 5),
     "OPERATION_THROTTLE_SECONDS": (int, 60),
+    "DUPLICATION_LANES": (int, 2),
     "LOAD_MAX_ACTIVE_SESSIONS": (int, 0),
     "LOAD_RDS_INSTANCE": (str, ""),
     "LOAD_RDS_MAX_CPU_PERCENT": (int, 80),
     "LOAD_WHEN_UNREADABLE": (str, "proceed"),
     "AWS_REGION": (str, "eu-central-1"),
-    "DUPLICATION_LANES": (int, 2),
 }
 
 env = environ.Env(**VARIABLES)

@@ -31,13 +31,14 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a line; a record's fields stand beside the standard ones."""
 
     def format(self, record: logging.LogRecord) -> str:
-        entry = {
+        standard = {
             "time": dt.datetime.fromtimestamp(record.created, tz=dt.UTC).isoformat(),
             "level": record.levelname,
             "channel": record.name,
             "message": record.getMessage(),
-            **_fields(record),
         }
+        # First and last: in this order, and not replaced by a field of the same name.
+        entry: dict[str, Any] = {**standard, **_fields(record), **standard}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         return json.dumps(entry, default=str)

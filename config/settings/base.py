@@ -37,7 +37,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "config.static_files.StaticFilesMiddleware",
     "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -77,15 +77,24 @@ def database() -> dict[str, Any]:
         url = embedded_postgres.ensure_running()
     config = env.db_url_config(url)
     config["ENGINE"] = "django.db.backends.postgresql"
+    # A socket's folder has no place in a URL but as a parameter; dbshell looks for it in HOST.
+    config["HOST"] = config.setdefault("OPTIONS", {}).pop("host", config["HOST"])
     # A worker keeps its connection (field: 21-25 tasks/s without, 130-230 with);
     # the web process pools instead, see config.asgi.
     config["CONN_MAX_AGE"] = 600
     config["CONN_HEALTH_CHECKS"] = True
-    config.setdefault("OPTIONS", {})["application_name"] = "encore"
+    # A server that vanished is found out in seconds, not after the kernel's quarter of an hour.
+    config["OPTIONS"] = {
+        "application_name": "encore",
+        "connect_timeout": 5,
+        "tcp_user_timeout": 30_000,
+        **config["OPTIONS"],
+    }
     return config
 
 
 DATABASES = {"default": database()}
+DATABASE_POOL_SIZE: int = env("DATABASE_POOL_SIZE")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- queue ------------------------------------------------------------------
@@ -151,11 +160,11 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["config.api.parsers.BoundedJSONParser"],
     "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
-    "DEFAULT_PAGINATION_CLASS": "config.api.NewestFirstPagination",
+    "DEFAULT_PAGINATION_CLASS": "config.api.pagination.NewestFirstPagination",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "config.api.problem_details",
+    "EXCEPTION_HANDLER": "config.api.problems.problem_details",
     "PAGE_SIZE": 50,
 }
 SPECTACULAR_SETTINGS = {
@@ -165,6 +174,10 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "config.api.schema.document_problems",
+    ],
 }
 
 # --- people, language, time ---------------------------------------------------
@@ -184,9 +197,9 @@ USE_TZ = True
 
 # --- files ------------------------------------------------------------------
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
-STATICFILES_DIRS: list[Path] = []
-MEDIA_ROOT = env("MEDIA_ROOT")
+# Found where they lie; production collects them.
+STATIC_ROOT: Path | None = None
+MEDIA_ROOT = BASE_DIR / env("MEDIA_ROOT")
 MEDIA_URL = "media/"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -194,6 +207,10 @@ STORAGES = {
 }
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = DEBUG
+
+# The largest body of a form or an API request; above it the API answers 413. Documents have a
+# limit of their own (content.documents.format) of the same size.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 32 * 1024 * 1024
 
 # --- security ---------------------------------------------------------------
 SESSION_COOKIE_HTTPONLY = True

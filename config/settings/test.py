@@ -5,6 +5,8 @@ from config.settings.base import *  # noqa: F403
 SECRET_KEY = "test-key"  # noqa: S105 - not a secret: tests only
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 LOGGING_CONFIG = None
+# Tests swap the database under the connections: importing config.asgi must not pool them.
+DATABASE_POOL_SIZE = 0
 
 # An operation of the kernel's tests' own: the kernel stands without any app.
 INSTALLED_APPS = [*INSTALLED_APPS, "tests.operations.toy"]  # noqa: F405
