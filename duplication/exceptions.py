@@ -9,10 +9,6 @@ class CannotStart(OperationError):
     code = "cannot_start"
 
 
-class IdempotencyKeyReused(CannotStart):
-    code = "idempotency_key_reused"
-
-
 class OriginalEpisodeNotFound(WorkFailed):
     code = "original_episode_not_found"
 

@@ -39,7 +39,6 @@ class Duplication(Operation):
             models.Index(fields=["status", "-id"], name="duplications_status"),
         ]
         constraints = [
-            *Operation.Meta.constraints,
             models.CheckConstraint(
                 name="duplications_completed_has_a_copy_and_an_end",
                 condition=~Q(status="completed") | Q(ended_at__isnull=False),

@@ -42,6 +42,12 @@ class AttemptsExhausted(WorkFailed):
     code = "attempts_exhausted"
 
 
+class IdempotencyKeyReused(OperationError):
+    """The same key came with another request."""
+
+    code = "idempotency_key_reused"
+
+
 class UnknownKind(OperationError):
     """No app has registered an operation of this kind."""
 

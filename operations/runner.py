@@ -299,6 +299,7 @@ class _Run:
     def _fail(self, error: Exception) -> Outcome:
         trace = "".join(traceback.format_exception(error))
         expected = isinstance(error, WorkFailed)
+        telemetry.record_failure(error)
         try:
             if not expected:
                 self._note_exception(error)

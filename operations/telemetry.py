@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry import trace
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from operations.models import Operation
@@ -34,6 +34,13 @@ def continued(operation: Operation, name: str, **attributes: Any) -> Iterator[Sp
     context = _propagator.extract({"traceparent": operation.traceparent})
     with _tracer.start_as_current_span(name, context=context, attributes=attributes) as current:
         yield current
+
+
+def record_failure(error: Exception) -> None:
+    """Mark the current span as failed by an error that doesn't leave it."""
+    current = trace.get_current_span()
+    current.record_exception(error)
+    current.set_status(StatusCode.ERROR, str(error))
 
 
 def current_traceparent() -> str:

@@ -23,10 +23,11 @@ from django.utils.safestring import SafeString
 from content.admin.pagination import COUNT_LIMIT, BoundedCount, bounded
 from content.links import as_id
 from content.models import Episode, Item, Part
-from duplication.exceptions import CannotStart, IdempotencyKeyReused
+from duplication.exceptions import CannotStart
 from duplication.models import Duplication
 from duplication.permissions import ADD, check_may_duplicate
 from duplication.services import Started, copy_title, start_duplication
+from operations.exceptions import IdempotencyKeyReused
 from operations.watching import label
 
 MAX_EPISODES = 50

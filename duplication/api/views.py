@@ -25,11 +25,12 @@ from duplication.api.serializers import (
     IdMapSerializer,
     StartSerializer,
 )
-from duplication.exceptions import CannotStart, IdempotencyKeyReused
+from duplication.exceptions import CannotStart
 from duplication.models import Duplication, IdMap
 from duplication.permissions import check_may_duplicate
 from duplication.services import start_duplication
 from operations import events
+from operations.exceptions import IdempotencyKeyReused
 
 POLL_AFTER_SECONDS = 2
 MAX_KEY_LENGTH = 255

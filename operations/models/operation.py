@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
 
 from operations.models.transitions import Edge, Transitions
 
@@ -66,8 +65,6 @@ class Operation(Transitions):
     waited_seconds = models.FloatField(default=0)
     error_code = models.CharField(max_length=64, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
-    idempotency_key = models.CharField(max_length=255, null=True, blank=True)  # noqa: DJ001
-    request_fingerprint = models.CharField(max_length=64, blank=True, default="")
     traceparent = models.CharField(max_length=64, blank=True, default="")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -77,13 +74,6 @@ class Operation(Transitions):
     class Meta:
         abstract = True
         ordering = ["-id"]
-        constraints = [
-            models.UniqueConstraint(
-                name="%(class)s_idempotency_key_once_per_user",
-                fields=["requested_by", "idempotency_key"],
-                condition=Q(idempotency_key__isnull=False),
-            ),
-        ]
 
     @property
     def is_active(self) -> bool:

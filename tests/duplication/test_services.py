@@ -5,10 +5,11 @@ from django.db import connection
 from django_q.models import OrmQ
 
 from content.models import Episode
-from duplication.exceptions import CannotStart, IdempotencyKeyReused
+from duplication.exceptions import CannotStart
 from duplication.models import Duplication
 from duplication.services import start_duplication
-from tests.duplication.driving import duplicate
+from operations.exceptions import IdempotencyKeyReused
+from tests.duplication.driving import duplicate, run_to_end
 from tests.factories.content import EpisodeFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -66,6 +67,17 @@ def test_start_same_key_answers_the_first_request_whatever_became_of_it():
     first = duplicate(episode, requested_by=user, idempotency_key="k1")
     again = start(episode, requested_by=user, idempotency_key="k1")
     assert (again.duplication, again.created) == (first, False)
+
+
+def test_start_key_answered_with_an_active_one_stays_with_it_when_that_ends():
+    episode, user = EpisodeFactory(), UserFactory()
+    active = start(episode).duplication
+    assert start(episode, requested_by=user, idempotency_key="k1").duplication == active
+    run_to_end(active)
+
+    again = start(episode, requested_by=user, idempotency_key="k1")
+
+    assert (again.duplication, again.created) == (active, False)
 
 
 def test_start_same_key_of_another_user_is_another_request():
