@@ -121,7 +121,7 @@ def test_import_keeps_null_apart_from_empty() -> None:
 
 
 def test_import_with_name_too_long_for_its_ids_refuses_and_imports_nothing() -> None:
-    name = "x" * (255 - len("content:part/k")) + "content:part/k"
+    name = "x" * (254 - len("content:part/k")) + " content:part/k"
     with connection.cursor() as cursor:
         cursor.execute("SELECT setval(pg_get_serial_sequence('parts', 'id'), 1000)")
     with pytest.raises(InvalidDocument) as raised:

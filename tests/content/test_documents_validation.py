@@ -125,5 +125,5 @@ def test_validate_with_field_given_twice_refuses() -> None:
 
 
 def test_validate_with_name_that_only_its_link_makes_long_leaves_it_to_the_ids() -> None:
-    name = "x" * 230 + "content:part/" + "k" * 40
+    name = "x" * 230 + " content:part/" + "k" * 40
     assert validate_document(document(part("k" * 40, name=name)))

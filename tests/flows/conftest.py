@@ -1,0 +1,3 @@
+from tests.processes import start_process
+
+__all__ = ["start_process"]
