@@ -1,0 +1,173 @@
+"""`python -m benchmarks.duplication`: Encore's copy beside other ways to copy the same tree.
+
+Owns the command line, the settings it runs with and the results file. What is measured and
+how to read it: docs/benchmarks.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from benchmarks.figures import TARGETS, Figures
+from benchmarks.sources import SHAPES, SIZE_UNIT, Source
+from benchmarks.tables import show_sources, show_targets
+
+if TYPE_CHECKING:
+    from benchmarks.databases import Databases
+    from benchmarks.figures import Measurement
+
+RESULTS = Path(__file__).resolve().parent / "results" / "duplication.json"
+SIZES = "10000,100000,1000000"
+
+
+def main() -> int:
+    options = _parse()
+    # Ends like Ctrl-C: the databases are dropped on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    console = Console(highlight=False)
+    sources = [Source(shape, size) for shape in options.shapes for size in options.sizes]
+    databases = _set_up()
+
+    # These need the settings.
+    from benchmarks.comparison import Comparison
+    from benchmarks.databases import DatabaseInUse
+    from benchmarks.machine import describe
+
+    comparison = Comparison(databases, console)
+    report: dict[str, Any] = {
+        "begun_at": dt.datetime.now(dt.UTC).isoformat(),
+        "machine": describe(databases.maintenance_url),
+        "sizes": options.sizes,
+        "shapes": options.shapes,
+        "runs": options.runs,
+    }
+    try:
+        with databases:
+            comparison.compare(sources, runs=options.runs)
+    except DatabaseInUse as error:
+        console.print(str(error))
+        return 1
+    except KeyboardInterrupt:
+        console.print("Interrupted: no results.")
+        return 128 + signal.SIGINT
+    shape = SHAPES[0] if SHAPES[0] in options.shapes else options.shapes[0]
+    basis = Source(shape, max(options.sizes))
+    figures = Figures(comparison.measurements)
+    ratios = figures.ratios(basis)
+    report |= {
+        "ratios": ratios,
+        "ratios_for": asdict(basis),
+        "targets": {name: _target(name, value) for name, value in ratios.items()},
+        "by_source": [
+            {**asdict(source), "rows": source.rows, "ratios": figures.at_size(source)}
+            for source in sources
+        ],
+        "measurements": [_flat(measurement) for measurement in comparison.measurements],
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    show_sources(console, comparison.measurements)
+    show_targets(console, ratios, basis)
+    console.print(f"All times: {options.output}")
+    return 0
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.duplication",
+        description="Measure duplication beside raw SQL, fetch-and-insert and django-clone.",
+    )
+    parser.add_argument(
+        "--sizes",
+        type=_sizes,
+        default=SIZES,
+        help=f"Numbers of blocks, multiples of {SIZE_UNIT:,}. Default: %(default)s.",
+    )
+    parser.add_argument(
+        "--shapes",
+        type=_shapes,
+        default=",".join(SHAPES),
+        help="How the blocks are spread over the items. Default: %(default)s.",
+    )
+    parser.add_argument(
+        "--runs", type=_runs, default=2, help="Runs of each way. Default: %(default)s."
+    )
+    parser.add_argument(
+        "--output", type=Path, default=RESULTS, help="The results file. Default: %(default)s."
+    )
+    return parser.parse_args()
+
+
+def _sizes(text: str) -> list[int]:
+    sizes = [int(size) for size in text.split(",")]
+    if any(size < SIZE_UNIT or size % SIZE_UNIT for size in sizes):
+        raise argparse.ArgumentTypeError(f"sizes are multiples of {SIZE_UNIT:,}: {text}")
+    return sizes
+
+
+def _shapes(text: str) -> list[str]:
+    shapes = text.split(",")
+    if unknown := set(shapes) - set(SHAPES):
+        raise argparse.ArgumentTypeError(f"there is no shape {', '.join(sorted(unknown))}")
+    return shapes
+
+
+def _runs(text: str) -> int:
+    if (runs := int(text)) < 1:
+        raise argparse.ArgumentTypeError("at least one run")
+    return runs
+
+
+def _set_up() -> Databases:
+    """Settings and Django, pointed at the benchmark's database on the configured server."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
+    os.environ.setdefault("LOG_LEVEL", "WARNING")
+    from config.env import env
+
+    url = env("DATABASE_URL")
+    if not url:
+        from config import embedded_postgres
+
+        url = embedded_postgres.ensure_running()
+    from benchmarks.databases import Databases
+
+    databases = Databases(url)
+    databases.export()
+    import django
+
+    django.setup()
+    return databases
+
+
+def _target(name: str, value: float | None) -> dict[str, Any]:
+    target = TARGETS[name]
+    return {
+        "at_least" if target.at_least else "at_most": target.limit,
+        "unit": target.unit,
+        "meaning": target.meaning,
+        "met": None if value is None else target.is_met(value),
+    }
+
+
+def _flat(measurement: Measurement) -> dict[str, Any]:
+    return {
+        "way": measurement.way,
+        **asdict(measurement.source),
+        "rows": measurement.source.rows,
+        "run": measurement.run,
+        **asdict(measurement.timing),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
