@@ -275,8 +275,9 @@ class _Run:
         self._log(logging.INFO, "Status changed from pending to in progress")
 
     def _stop(self) -> Outcome:
+        # Due at once: should this process die before it settles, the dispatcher sees to it.
         with transaction.atomic():
-            leases.release(leases.hold(self.job))
+            leases.release(leases.hold(self.job), due_at=timezone.now())
         control.settle(self.kind, self.job.operation_id)
         return Outcome.STOPPED
 

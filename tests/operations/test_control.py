@@ -9,6 +9,7 @@ from django.db import DataError
 from django.utils import timezone
 
 from operations import control
+from operations.dispatcher import dispatch_due
 from operations.exceptions import InvalidTransition
 from operations.models import Operation
 from tests.operations.toy.kind import TOY, misbehaving
@@ -91,6 +92,29 @@ def test_pause_running_operation_is_asked_for_and_reached_after_the_step(driver)
     assert operation.status == "paused"
     # The step that ran when it was asked is kept.
     assert driver.numbers(operation) == [1, 2, 3, 4]
+
+
+def test_pause_worker_that_dies_before_it_is_reached_leaves_nothing_stuck(driver, monkeypatch):
+    operation = TOY.start(rows=25)
+    job = driver.job(operation)
+
+    def die(*arguments):
+        raise SystemExit
+
+    def ask(running_job):
+        control.request_pause(TOY, operation)
+        monkeypatch.setattr(control, "settle", die)
+
+    with misbehaving(ask), pytest.raises(SystemExit):
+        driver.run(job)
+    monkeypatch.undo()
+    operation.refresh_from_db()
+    assert operation.display_status == "pausing"
+
+    assert dispatch_due() == 1
+    assert driver.run(job) == "stopped"
+    operation.refresh_from_db()
+    assert operation.status == "paused"
 
 
 def test_pause_asked_for_twice_is_one_request(driver):
