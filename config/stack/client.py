@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
-from operations.consumers import HEARTBEAT_SECONDS
+from operations.consumers import BAD_REQUEST, HEARTBEAT_SECONDS, NOT_FOUND, UNAUTHENTICATED
 from operations.terminal import ProgressView
 
 # A large document is validated and written before the answer comes.
@@ -25,6 +25,12 @@ RECEIVE_SECONDS = 1.0
 # The server speaks at least every HEARTBEAT_SECONDS; longer silence is a dead link.
 SILENCE_SECONDS = 2 * HEARTBEAT_SECONDS
 RECONNECT_SECONDS = 1.0
+# Close codes after which coming back is of no use; daphne sends no reason along.
+REFUSALS = {
+    BAD_REQUEST: "The server doesn't understand from which event on it is to be watched.",
+    UNAUTHENTICATED: "The server doesn't know the token.",
+    NOT_FOUND: "There is no such operation, or it isn't yours to see.",
+}
 
 
 class RequestRefused(Exception):
@@ -90,8 +96,8 @@ class Client:
                 ) as link:
                     self._receive(link, view, check, is_new=not after)
             except ConnectionClosed as closed:
-                if closed.rcvd and 4400 <= closed.rcvd.code < 4500:
-                    raise RequestRefused(closed.rcvd.reason) from closed
+                if closed.rcvd and closed.rcvd.code in REFUSALS:
+                    raise RequestRefused(REFUSALS[closed.rcvd.code]) from closed
             except (OSError, InvalidHandshake):
                 pass  # the server may be coming back
             check()

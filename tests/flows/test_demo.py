@@ -76,13 +76,6 @@ class TestDemo:
         assert last.startswith("Stopped; everything that was started has ended. Duplication ")
         assert not running_demo.living()
 
-    def test_demo_terminated_exits_143_and_leaves_no_process(
-        self, running_demo: ManagedProcess
-    ) -> None:
-        running_demo.send(signal.SIGTERM)
-        assert running_demo.wait() == 143
-        assert not running_demo.living()
-
     def test_demo_killed_leaves_no_process(self, running_demo: ManagedProcess) -> None:
         running_demo.send(signal.SIGKILL)
         running_demo.wait()

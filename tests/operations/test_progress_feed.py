@@ -7,7 +7,6 @@ test itself, so that the test decides when something happens.
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,20 +17,17 @@ from django.contrib.sessions.models import Session
 from django.db import connections
 from django.test import Client
 from django.urls import reverse
+from playwright import sync_api as playwright
 
 from content.synthetic import make_episode
 from duplication.models import Duplication
 from duplication.services import start_duplication
 from operations import events
-from tests import processes
+from tests import needs, processes
 from tests.duplication.driving import run_stage, run_to_end
 from tests.factories.content import UserFactory
 from tests.processes import ManagedProcess, StartProcess, wait_until
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed (requirements-dev.txt)"
-)
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -44,7 +40,7 @@ ARGUMENTS = [
 pytestmark = [
     pytest.mark.processes,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+    needs.chromium,
 ]
 
 Serve = Callable[[], ManagedProcess]
@@ -84,7 +80,7 @@ def page(port: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     client.force_login(UserFactory(is_staff=True, is_superuser=True))
     session = client.cookies[settings.SESSION_COOKIE_NAME]
     with playwright.sync_playwright() as tool:
-        browser = tool.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = tool.chromium.launch(executable_path=needs.CHROMIUM, args=ARGUMENTS)
         url = f"http://127.0.0.1:{port}"
         context = browser.new_context(base_url=url)
         context.add_cookies([{"name": session.key, "value": session.value, "url": url}])
