@@ -8,8 +8,8 @@ INSTALLED := $(VENV)/installed
 PORT ?= 8000
 ARGS ?=
 SIZES ?=
-# Test processes. Tests wait for processes and for the database, so two pay on two cores.
-JOBS ?= 2
+# Test processes. Tests wait for processes and for the database, so three pay on two cores.
+JOBS ?= 3
 # Only ever raised.
 COVERAGE_FLOOR ?= 85
 
