@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,15 @@ from config.env import ROOT
 pytestmark = pytest.mark.processes
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+# A user of their own has a project of their own; the tests' stranger has to share this one.
+needs_open_project = pytest.mark.skipif(
+    any(
+        not folder.stat().st_mode & stat.S_IXOTH
+        for start in (Path(__file__).resolve(), Path(sys.executable).parent.resolve())
+        for folder in start.parents
+    ),
+    reason="other users can't enter the project's folder",
+)
 
 # Uses the server in argv[1] until its standard input ends, then exits in order.
 USER_SCRIPT = """
@@ -476,6 +486,7 @@ def test_ensure_running_root_in_private_folders_works(
 
 
 @needs_root
+@needs_open_project
 def test_ensure_running_not_root_runs_as_that_user_and_root_follows_suit(
     place: Path, use: Callable[..., User]
 ) -> None:
@@ -497,6 +508,7 @@ def test_ensure_running_not_root_runs_as_that_user_and_root_follows_suit(
 
 
 @needs_root
+@needs_open_project
 def test_ensure_running_folder_of_another_user_says_so(
     folder: Path, use: Callable[..., User]
 ) -> None:
