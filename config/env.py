@@ -48,4 +48,5 @@ VARIABLES: dict[str, tuple[Any, Any]] = {
 }
 
 env = environ.Env(**VARIABLES)
-environ.Env.read_env(ROOT / ".env")
+if (ROOT / ".env").is_file():
+    environ.Env.read_env(ROOT / ".env")

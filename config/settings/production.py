@@ -2,7 +2,7 @@
 
 from django.core.exceptions import ImproperlyConfigured
 
-from config.env import INSECURE_SECRET_KEY, env
+from config.env import INSECURE_SECRET_KEY, ROOT, env
 
 if env("DEBUG"):
     raise ImproperlyConfigured("DEBUG must be off in production: remove DEBUG or set DEBUG=false.")
@@ -28,6 +28,8 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+# Where `collectstatic` puts them and whitenoise serves them from.
+STATIC_ROOT = ROOT / "staticfiles"
 WHITENOISE_USE_FINDERS = False
 SESSION_COOKIE_SECURE = True
 CSRF_COOKIE_SECURE = True

@@ -53,6 +53,14 @@ def settings_of(module: str, *names: str, **environment: str) -> dict[str, Any]:
 
 
 @pytest.mark.processes
+def test_production_knows_where_to_collect_static_files() -> None:
+    environment = {**GOOD, "DJANGO_SETTINGS_MODULE": "config.settings.production"}
+    answer = python("manage.py", "collectstatic", "--noinput", "--dry-run", **environment)
+    assert answer.returncode == 0, answer.stderr
+    assert f"to '{ROOT / 'staticfiles'}'" in answer.stdout
+
+
+@pytest.mark.processes
 @pytest.mark.parametrize(
     ("bad", "hint"),
     [
