@@ -1,7 +1,9 @@
 """What the verification must find: each test breaks a copy in one way before it is verified."""
 
+import threading
+
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -196,17 +198,34 @@ def test_verify_rows_gone_from_the_original_since_are_counted(copied):
     assert copied.report["levels"][-1]["gone_since"] == 3
 
 
-def test_verify_rows_committed_late_below_the_mark_are_counted(copied):
-    """A transaction that had taken its ids before the copy began and committed after."""
-    highest = blocks(copied.episode).last()
-    copied.high_water["blocks"] = highest.pk + 1_000
-    copied.save()
-    BlockFactory(item=highest.item)
+@pytest.mark.django_db(transaction=True)
+def test_verify_row_committed_after_the_copy_began_is_counted_and_not_copied():
+    """Its transaction had taken an id below the high-water mark before the copy began."""
+    episode = make_episode(parts=2, items=3, blocks=4)
+    item = Item.objects.filter(part__episode=episode).last()
+    written, may_commit = threading.Event(), threading.Event()
 
-    run_to_end(copied)
+    def write():
+        with transaction.atomic():
+            BlockFactory(item=item)
+            written.set()
+            may_commit.wait(timeout=60)
+        connection.close()
 
-    assert copied.status == "completed"
-    assert copied.report["levels"][-1]["arrived_since"] == 1
+    writer = threading.Thread(target=write)
+    writer.start()
+    written.wait(timeout=30)
+    BlockFactory()  # elsewhere, with a larger id, and committed
+    duplication, _ = start_duplication(episode_id=episode.pk, requested_by=None)
+    run_stage(duplication, "links")
+    may_commit.set()
+    writer.join(timeout=30)
+
+    run_to_end(duplication)
+
+    assert duplication.status == "completed", duplication.error_message
+    assert duplication.report["levels"][-1]["arrived_since"] == 1
+    assert blocks(duplication.new_episode).count() == 24
 
 
 def test_verify_again_after_the_copy_was_mended_looks_at_everything_anew(copied):
