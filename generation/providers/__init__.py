@@ -1,0 +1,1 @@
+"""Who makes the text and the speech: offline, OpenAI, Amazon Polly."""

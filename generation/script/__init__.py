@@ -1,0 +1,1 @@
+"""From an episode's blocks to what is said: source, outline, script, segments."""
