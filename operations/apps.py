@@ -5,4 +5,6 @@ class OperationsConfig(AppConfig):
     name = "operations"
 
     def ready(self) -> None:
-        from operations.queue import checks  # noqa: F401 - registers the system checks
+        # They register system checks.
+        from operations.gates.load import checks as load_checks  # noqa: F401
+        from operations.queue import checks  # noqa: F401

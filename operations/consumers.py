@@ -4,11 +4,13 @@ Protocol, JSON from the server only (what a client sends is ignored):
 
     {"type": "snapshot", "operation": {…, "sequence": N}}
     {"type": "event", "event": {"sequence": …, "name": …, "stage": …, "payload": …}}
-    {"type": "heartbeat", "sequence": N}        every HEARTBEAT_SECONDS
+    {"type": "heartbeat", "sequence": N}        at least every HEARTBEAT_SECONDS
 
 Events come in order, each once, without a gap: those after `?after=SEQ` up to the
-snapshot first (none without it), then what happens. The channel layer only says when to
-look; on each heartbeat the table is looked at as well. Who may not watch is told by the
+snapshot first (none without it), then what happens. A snapshot also comes each time that a wait is
+prolonged, for which there is no event. The channel layer only says when to
+look; for each heartbeat the table is looked at as well. What many watchers of an operation
+read they read together (operations.shared_reads). Who may not watch is told by the
 close code; so is a database that doesn't answer: come back and be replayed what you missed.
 """
 
@@ -17,24 +19,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import re
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qs
 
+from channels.consumer import get_handler_name
 from channels.db import database_sync_to_async
 from channels.generic.websocket import AsyncJsonWebsocketConsumer
 from django.db import Error as DatabaseError
 
 from operations import events, kinds
 from operations.exceptions import UnknownKind
-from operations.models import Event, Operation
+from operations.models import Operation
+from operations.shared_reads import REPLAY_PAGE, SharedReads, encode_hint, shared_reads
 from operations.snapshots import snapshot
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 15.0
-REPLAY_PAGE = 500
 
 # Own close codes (4000-4999 are an application's), after the HTTP statuses they are like.
 BAD_REQUEST, UNAUTHENTICATED, NOT_FOUND, UNAVAILABLE = 4400, 4401, 4404, 4503
@@ -45,6 +49,8 @@ _SEQUENCE = re.compile(r"[0-9]{1,18}")
 
 class OperationConsumer(AsyncJsonWebsocketConsumer):
     heartbeat: asyncio.Task[None] | None = None
+    # From the moment it is let in.
+    reads: SharedReads | None = None
     group = ""
     sent = 0
 
@@ -59,6 +65,12 @@ class OperationConsumer(AsyncJsonWebsocketConsumer):
         finally:
             # Here and not in `disconnect`, which isn't called when the connection ends otherwise.
             await self._stop_watching()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """As Channels', without its look for old connections before each message: that is a
+        turn of the one thread for databases, and costs more than all the rest of a message.
+        What reads the database here looks itself (`database_sync_to_async`)."""
+        await getattr(self, get_handler_name(message))(message)
 
     async def connect(self) -> None:
         # Accepted first: a browser is told a close code, but not why a handshake failed.
@@ -75,9 +87,15 @@ class OperationConsumer(AsyncJsonWebsocketConsumer):
         event = message["event"]
         async with self._sending():
             if event is not None and event["sequence"] == self.sent + 1:
-                await self._send_event(event)
+                await self._send_event(event["sequence"], encode_hint(event))
             elif event is None or event["sequence"] > self.sent:
                 await self._catch_up()
+
+    async def operation_state(self, message: dict[str, Any]) -> None:
+        async with self._sending():
+            await self._catch_up()
+            if self.reads and (text := await self.reads.snapshot()):
+                await self.send(text_data=text)
 
     async def channel_resync(self, message: dict[str, Any]) -> None:
         """The layer may have lost messages."""
@@ -112,6 +130,7 @@ class OperationConsumer(AsyncJsonWebsocketConsumer):
         group = events.group_name(operation.kind, operation.pk)
         await self.channel_layer.group_add(group, self.channel_name)
         self.group = group
+        self.reads = shared_reads(operation.kind, operation.pk)
         await self._snapshot_and_replay(int(after) if after else None)
 
     async def _snapshot_and_replay(self, after: int | None) -> None:
@@ -122,7 +141,8 @@ class OperationConsumer(AsyncJsonWebsocketConsumer):
         state = await database_sync_to_async(snapshot)(operation)
         await self.send_json({"type": "snapshot", "operation": state})
         self.sent = state["sequence"] if after is None else min(after, state["sequence"])
-        await self._catch_up()
+        if self.sent < state["sequence"]:
+            await self._catch_up()
         self.heartbeat = asyncio.create_task(self._beat())
 
     async def _stop_watching(self) -> None:
@@ -133,21 +153,24 @@ class OperationConsumer(AsyncJsonWebsocketConsumer):
             await self.channel_layer.group_discard(self.group, self.channel_name)
 
     async def _catch_up(self) -> None:
-        while page := await self._page():
-            for event in page:
-                await self._send_event(event.as_message())
+        # Who was sent away is told to look as well, until its socket is closed.
+        while self.reads and (page := await self.reads.page(self.sent)):
+            for sequence, text in page:
+                await self._send_event(sequence, text)
             if len(page) < REPLAY_PAGE:
                 return
 
-    async def _send_event(self, event: dict[str, Any]) -> None:
-        self.sent = event["sequence"]
-        await self.send_json({"type": "event", "event": event})
+    async def _send_event(self, sequence: int, text: str) -> None:
+        self.sent = sequence
+        await self.send(text_data=text)
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            # Watchers who came at the same moment aren't sent to at the same moment for ever.
+            await asyncio.sleep(HEARTBEAT_SECONDS * random.uniform(0.8, 1))  # noqa: S311 - jitter
             async with self._sending():
-                await self._catch_up()
+                if self.reads and await self.reads.newest() > self.sent:
+                    await self._catch_up()
                 await self.send_json({"type": "heartbeat", "sequence": self.sent})
 
     @database_sync_to_async
@@ -161,8 +184,3 @@ class OperationConsumer(AsyncJsonWebsocketConsumer):
             model.viewable_by(self.scope["user"]).filter(pk=route["id"]).first()
         )
         return found
-
-    @database_sync_to_async
-    def _page(self) -> list[Event]:
-        route = self.scope["url_route"]["kwargs"]
-        return list(events.after(route["kind"], route["id"], self.sent)[:REPLAY_PAGE])

@@ -13,19 +13,20 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from operations import delivery, events
-from operations.exceptions import InvalidTransition
+from operations import delivery, events, notifications
+from operations.exceptions import InvalidTransition, Refused
 from operations.kinds import Kind
 from operations.models import Job, Operation
 
 
 def request_pause(kind: Kind[Any], operation: Operation, *, by: Any = None) -> Operation:
-    """Ask a runnable operation to pause. Raises InvalidTransition on any other."""
+    """Ask a runnable operation to pause. Raises InvalidTransition on any other, and Refused."""
     return _request(kind, operation, Operation.Request.PAUSE, "pause", kind.operation.RUNNABLE, by)
 
 
 def request_cancel(kind: Kind[Any], operation: Operation, *, by: Any = None) -> Operation:
-    """Ask an active operation to cancel; a cancel overrides a pause. Raises InvalidTransition."""
+    """Ask an active operation to cancel; a cancel overrides a pause. Raises InvalidTransition
+    and Refused."""
     return _request(kind, operation, Operation.Request.CANCEL, "cancel", kind.operation.ACTIVE, by)
 
 
@@ -41,6 +42,7 @@ def _request(
         operation = _lock(kind, operation.pk)
         if not operation.has_status(*allowed):
             raise InvalidTransition(operation, edge, operation.status)
+        _ask(kind, operation, edge)
         if operation.requested not in (request, Operation.Request.CANCEL):
             operation.requested = request
             operation.save(update_fields=["requested", "updated_at"])
@@ -78,12 +80,13 @@ def settle(kind: Kind[Any], operation_id: int) -> None:
             kind.on_cancelled(operation)
             events.append(operation, "cancelled")
         else:
-            operation.take("pause", requested="")
+            operation.take("pause", requested="", **_stand_still(operation))
             events.append(operation, "paused")
 
 
 def resume(kind: Kind[Any], operation: Operation, *, by: Any = None) -> Operation:
-    """Go on with a paused operation. Raises InvalidTransition on any other."""
+    """Go on with a paused operation, or withdraw a pause that was not reached yet. Raises
+    InvalidTransition on any other."""
     return _go_on(kind, operation, "resume", "resumed", by)
 
 
@@ -102,7 +105,19 @@ def _go_on(kind: Kind[Any], operation: Operation, edge: str, event: str, by: Any
             ).select_for_update(of=("self",))
         )
         operation = _lock(kind, operation.pk)
-        operation.take(edge, error_code="", error_message="", ended_at=None)
+        _ask(kind, operation, edge)
+        if edge == "resume" and operation.display_status == "pausing":
+            operation.requested = Operation.Request.NONE
+            operation.save(update_fields=["requested", "updated_at"])
+        else:
+            operation.take(
+                edge,
+                error_code="",
+                error_message="",
+                ended_at=None,
+                seen_at=None,
+                **_cleared(operation),
+            )
         events.append(operation, event, payload={"by": _name(by)})
         for job in stopped:
             job.take(
@@ -135,7 +150,14 @@ def fail(kind: Kind[Any], job: Job, *, code: str, message: str, trace: str) -> N
     operation = _lock(kind, job.operation_id)
     if not operation.is_runnable:
         return  # another lane was first
-    _end(operation, "fail", error_code=code, error_message=message, requested="")
+    _end(
+        operation,
+        "fail",
+        error_code=code,
+        error_message=message,
+        requested="",
+        **_stand_still(operation),
+    )
     kind.on_failed(operation)
     events.append(
         operation,
@@ -158,9 +180,23 @@ def clear_waiting(operation: Operation) -> list[str]:
     return ["waiting_reason", "waiting_since", "waiting_until", "waited_seconds"]
 
 
+def _ask(kind: Kind[Any], operation: Operation, verb: str) -> None:
+    if reason := kind.refusal(operation, verb):
+        raise Refused(reason)
+
+
+def _stand_still(operation: Operation) -> dict[str, Any]:
+    """From now on it waits for a person: that time is no work either."""
+    return {**_cleared(operation), "waiting_since": timezone.now()}
+
+
+def _cleared(operation: Operation) -> dict[str, Any]:
+    return {name: getattr(operation, name) for name in clear_waiting(operation)}
+
+
 def _end(operation: Operation, edge: str, **changes: Any) -> None:
-    cleared = {name: getattr(operation, name) for name in clear_waiting(operation)}
-    operation.take(edge, ended_at=timezone.now(), **cleared, **changes)
+    operation.take(edge, ended_at=timezone.now(), **{**_cleared(operation), **changes})
+    notifications.announce(operation)
 
 
 def _lock(kind: Kind[Any], operation_id: int) -> Operation:

@@ -12,7 +12,12 @@ CONTENTION = {
     "55P03",  # lock_not_available
     "57014",  # query_canceled: the step's statement time-out
 }
-DISCONNECTED_CLASSES = {"08", "57P"}  # connection exceptions; admin and crash shutdown
+DISCONNECTED = (
+    "08",  # connection exceptions
+    "57P",  # admin and crash shutdown
+    "25P03",  # idle_in_transaction_session_timeout: this process stood still for too long
+)
+DISK_FULL = "53100"
 
 
 def sqlstate(error: BaseException) -> str:
@@ -32,4 +37,9 @@ def is_disconnect(error: DatabaseError) -> bool:
     state = sqlstate(error)
     if not state:
         return isinstance(error, OperationalError)
-    return state[:2] in DISCONNECTED_CLASSES or state[:3] in DISCONNECTED_CLASSES
+    return state.startswith(DISCONNECTED)
+
+
+def is_disk_full(error: DatabaseError) -> bool:
+    """The server can't store any more. Trying at once or smaller doesn't help: a person does."""
+    return sqlstate(error) == DISK_FULL

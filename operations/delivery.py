@@ -2,21 +2,30 @@
 
 A delivery is a hint as well: the job's row says what is to be done, `due_at` says when
 somebody must see to it that it is delivered (again). With the ORM broker the enqueue is
-part of the caller's transaction; with any other it happens at the commit, and what gets
-lost between is enqueued by the dispatcher when `due_at` has come.
+part of the caller's transaction; with any other it happens at the commit, where nothing
+can fail the caller any more, and what gets lost is enqueued by the dispatcher when
+`due_at` has come.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import logging
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
+from django.dispatch import receiver
+from django_q.brokers import get_broker
+from django_q.signals import pre_enqueue
 from django_q.tasks import async_task
 
+from operations import kinds
 from operations.models import Job, Operation
+from operations.queue.remote import BrokerUnreachable
+
+logger = logging.getLogger("operations.delivery")
 
 RUN_TASK = "operations.tasks.run"
 REDELIVER_AFTER = dt.timedelta(seconds=30)
@@ -45,13 +54,45 @@ def enqueue(job: Job) -> None:
     manager.filter(pk=job.pk).update(
         due_at=Now() + REDELIVER_AFTER * 2**doublings, deliveries=doublings + 1, not_before=None
     )
-    if "orm" in settings.Q_CLUSTER:
+    if _is_transactional():
         _put(job)
     else:
-        transaction.on_commit(lambda: _put(job), robust=True)
+        transaction.on_commit(lambda: _put_after_commit(job), robust=True)
+
+
+def check_broker() -> None:
+    """Raise BrokerUnreachable if a delivery now would be lost. Never for our own database."""
+    if not _is_transactional():
+        get_broker().queue_size()
+
+
+def _is_transactional() -> bool:
+    return bool(settings.Q_CLUSTER.get("orm"))
 
 
 def _put(job: Job) -> None:
     kind = job.operation.kind
-    task_id = async_task(RUN_TASK, kind, job.pk, task_name=f"{kind}:{job.name}:{job.pk}")
-    type(job)._default_manager.filter(pk=job.pk).update(task_id=task_id)
+    async_task(RUN_TASK, kind, job.pk, task_name=f"{kind}:{job.name}:{job.pk}")
+
+
+@receiver(pre_enqueue)
+def _keep_task_id(task: dict[str, Any], **signal: Any) -> None:
+    """Write the task's id to its job, before the queue has the task.
+
+    A worker may take it at once, and would find the row locked by this write and leave it.
+    """
+    if task["func"] == RUN_TASK:
+        kind, job_id = task["args"]
+        kinds.get(kind).job._default_manager.filter(pk=job_id).update(task_id=task["id"])
+
+
+def _put_after_commit(job: Job) -> None:
+    try:
+        _put(job)
+    except BrokerUnreachable as error:
+        logger.error(
+            "A job could not be put on the queue; the dispatcher will try again",
+            extra={
+                "fields": {"kind": job.operation.kind, "job": job.pk, "error": str(error)},
+            },
+        )

@@ -2,7 +2,8 @@
 
 A job is due when its wait is over, when its delivery was lost, or when its lease ran
 out under a dead worker. Safe on every machine at once: rows another dispatcher holds
-are skipped.
+are skipped. While the broker is out of reach everything stays due, and is delivered as soon
+as the broker is back.
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ BATCH = 100
 
 
 def dispatch_due() -> int:
-    """Deliver up to BATCH due jobs of each kind. Returns how many; idempotent."""
+    """Deliver up to BATCH due jobs of each kind. Returns how many; idempotent.
+
+    Raises BrokerUnreachable when something is due and the broker doesn't answer.
+    """
     delivered = 0
     for kind in kinds.all_kinds():
+        jobs = kind.job._default_manager.filter(due_at__lte=Now())
+        if not jobs.exists():
+            continue
+        delivery.check_broker()  # before any row is locked
         with transaction.atomic():
             due = list(
-                kind.job._default_manager.select_for_update(skip_locked=True, of=("self",))
-                .filter(due_at__lte=Now())
+                jobs.select_for_update(skip_locked=True, of=("self",))
                 .select_related(kind.job.operation_field)
                 .order_by("due_at")[:BATCH]
             )

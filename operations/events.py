@@ -63,15 +63,25 @@ def after(kind: str, operation_id: object, sequence: int) -> models.QuerySet[Eve
     ).order_by("sequence")
 
 
-def _broadcast(event: Event) -> None:
+def announce_state(operation: Operation) -> None:
+    """Have watchers look at the operation at the caller's commit: something to see has
+    changed that isn't worth an event. Nothing is stored, and it may get lost."""
+    broadcast(group_name(operation.kind, operation.pk), {"type": "operation.state"})
+
+
+def broadcast(group: str, message: dict[str, Any]) -> None:
+    """Send a hint to a group of the channel layer when the transaction commits."""
     layer = get_channel_layer()
-    group = group_name(event.kind, event.operation_id)
-    message: dict[str, Any] = {"type": "operation.event", "event": event.as_message()}
-    if len(json.dumps(message)) > MAX_HINT_BYTES:
-        message = {"type": "operation.event", "event": None}
     if hasattr(layer, "group_send_in_transaction"):
         layer.group_send_in_transaction(group, message)
     else:
         # Another layer can't take part in the transaction. A hint that is lost costs a
         # watcher nothing but the time to its next look, so a failure isn't the step's.
         transaction.on_commit(lambda: async_to_sync(layer.group_send)(group, message), robust=True)
+
+
+def _broadcast(event: Event) -> None:
+    message: dict[str, Any] = {"type": "operation.event", "event": event.as_message()}
+    if len(json.dumps(message)) > MAX_HINT_BYTES:
+        message = {"type": "operation.event", "event": None}
+    broadcast(group_name(event.kind, event.operation_id), message)

@@ -20,6 +20,12 @@ class InvalidTransition(OperationError):
         self.status = status
 
 
+class Refused(OperationError):
+    """Its kind doesn't allow this of the operation, as it is. The message says what to do."""
+
+    code = "refused"
+
+
 class LeaseLost(OperationError):
     """The job was taken by another worker: this one must not write any more."""
 
@@ -34,6 +40,20 @@ class WorkFailed(OperationError):
     """
 
     code = "work_failed"
+
+
+class WorkWaits(OperationError):
+    """A step can't be done at present, and nobody has to act for it to be possible later.
+
+    Raised by an app's work, in `prepare` or in the step, which is rolled back. The runner
+    tries again after `seconds`, and shows the message as the reason until then.
+    """
+
+    code = "work_waits"
+
+    def __init__(self, seconds: float, reason: str) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
 
 
 class AttemptsExhausted(WorkFailed):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from typing import Any
 
 import django.db
+from django.core.management.base import CommandError
 
 from operations import events
 from operations.models import Operation
@@ -12,12 +15,36 @@ from operations.queue.heartbeat import is_queue_alive
 from operations.snapshots import snapshot
 from operations.terminal import ProgressView
 
+INTERRUPTED = 130
 POLL_SECONDS = 0.2
 PAGE = 500
 # An idle cluster is probed every few seconds; older than this is not alive.
 BEAT_AGE_SECONDS = 15.0
 # Workers that have just been started are given this long before anybody is told.
 QUIET_SECONDS = 4.0
+
+
+def follow_in_terminal(
+    operation: Operation, options: dict[str, Any], *, to_stderr: bool = False
+) -> None:
+    """Follow it for a management command, whose `options` name the streams.
+
+    Raises CommandError when somebody interrupts (the operation goes on) or it is deleted.
+    """
+    # Not the command's own stream: that ends everything it is given with a line feed, a bar's
+    # parts too.
+    stream = options.get("stdout") or sys.stdout
+    if to_stderr:
+        stream = options.get("stderr") or sys.stderr
+    try:
+        with ProgressView(stream) as view:
+            follow(operation, view)
+    except KeyboardInterrupt:
+        raise CommandError(
+            f"No longer followed; {operation} goes on.", returncode=INTERRUPTED
+        ) from None
+    except type(operation).DoesNotExist:
+        raise CommandError(f"{operation} was deleted.") from None
 
 
 def follow(operation: Operation, view: ProgressView) -> None:

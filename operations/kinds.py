@@ -34,6 +34,12 @@ class Kind(ABC, Generic[OperationT]):
         operation's row locked. Jobs are added with `delivery.add_job`.
         """
 
+    def refusal(self, operation: OperationT, verb: str) -> str:
+        """Why `verb` (pause, resume, cancel, retry) may not be done although the status would
+        allow it; empty: it may. Asked with the operation's row locked before it is done, and
+        without the lock to know what to offer."""
+        return ""
+
     def on_failed(self, operation: OperationT) -> None:
         """Called inside the commit that fails the operation, with its row locked."""
 

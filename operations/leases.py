@@ -16,7 +16,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -25,6 +25,7 @@ from operations import events
 from operations.exceptions import LeaseLost
 from operations.gates import Wait
 from operations.gates.concurrency import concurrency
+from operations.gates.verdict import is_same_cause
 from operations.kinds import Kind
 from operations.models import Job, Operation
 
@@ -53,6 +54,7 @@ def claim(kind: Kind[Any], job_id: int) -> Claim:
     Redelivered, duplicate and early deliveries find it taken and change nothing.
     """
     with transaction.atomic():
+        _end_if_frozen()
         job = (
             kind.job._default_manager.select_for_update(skip_locked=True, of=("self",))
             .select_related(kind.job.operation_field)
@@ -80,6 +82,7 @@ def claim(kind: Kind[Any], job_id: int) -> Claim:
             heartbeat_at=Now(),
             started_at=job.started_at or timezone.now(),
             attempts=F("attempts") + 1,
+            deliveries=0,  # counts those that nobody took
         )
         job.refresh_from_db(fields=["attempts"])
         return Claim(job, None)
@@ -87,6 +90,7 @@ def claim(kind: Kind[Any], job_id: int) -> Claim:
 
 def hold(job: Job) -> Job:
     """The job's row as it is now, locked to the end of the transaction. Raises LeaseLost."""
+    _end_if_frozen()
     held = (
         type(job)
         ._default_manager.select_for_update(of=("self",))
@@ -99,6 +103,17 @@ def hold(job: Job) -> Job:
     return held
 
 
+def _end_if_frozen() -> None:
+    """Have the server end this session if it keeps its transaction open and does nothing for
+    a lease. The locks of a process that stands still (a machine that was suspended) would
+    otherwise keep everybody else from taking over, for as long as its connection lives."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT set_config('idle_in_transaction_session_timeout', %s, true)",
+            [str(settings.OPERATION_LEASE_SECONDS * 1000)],
+        )
+
+
 def release(job: Job, *, due_at: dt.datetime | None = None) -> None:
     """Give the job back. Its row must be locked; with `due_at` nobody claims it before."""
     type(job)._default_manager.filter(pk=job.pk).update(
@@ -109,7 +124,9 @@ def release(job: Job, *, due_at: dt.datetime | None = None) -> None:
 def postpone(job: Job, wait: Wait) -> None:
     """Give the job back for `wait.seconds` and tell why. Its row must be locked.
 
-    The operation counts as waiting only when none of its other jobs is running.
+    The operation counts as waiting only when none of its other jobs is running. There is one
+    event per cause, however long it lasts; each further look tells watchers the new figures
+    and time without one.
     """
     until = timezone.now() + dt.timedelta(seconds=wait.seconds)
     release(job, due_at=until)
@@ -119,12 +136,14 @@ def postpone(job: Job, wait: Wait) -> None:
     )
     if siblings.exclude(pk=job.pk).exists():
         return
-    told_before = operation.waiting_reason == wait.reason
+    told_before = is_same_cause(operation.waiting_reason, wait.reason)
     operation.waiting_reason = wait.reason
     operation.waiting_since = operation.waiting_since or timezone.now()
     operation.waiting_until = until
     operation.save(update_fields=["waiting_reason", "waiting_since", "waiting_until", "updated_at"])
-    if not told_before:
+    if told_before:
+        events.announce_state(operation)
+    else:
         events.append(
             operation,
             "waiting",

@@ -5,12 +5,23 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, NamedTuple
 
+from operations.models import Operation
+
 
 class Pace(NamedTuple):
     """`per_second` and `seconds_left` are None while there is nothing honest to say."""
 
     per_second: float | None
     seconds_left: float | None
+
+
+def waited_up_to(operation: Operation, now: dt.datetime) -> float:
+    """How long it has waited in all, in seconds, with the wait that hasn't ended yet: without
+    it the time left would grow while nothing moves."""
+    waited: float = operation.waited_seconds
+    if operation.waiting_since:
+        waited += max((now - operation.waiting_since).total_seconds(), 0.0)
+    return waited
 
 
 def pace(stage: dict[str, Any], *, now: dt.datetime, waited_seconds: float) -> Pace:

@@ -25,13 +25,23 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from operations import control, delivery, events, kinds, leases, step_size, telemetry
-from operations.database_errors import is_contention, is_disconnect, sqlstate
-from operations.exceptions import AttemptsExhausted, LeaseLost, OperationError, WorkFailed
+from operations.database_errors import is_contention, is_disconnect, is_disk_full, sqlstate
+from operations.exceptions import (
+    AttemptsExhausted,
+    LeaseLost,
+    OperationError,
+    WorkFailed,
+    WorkWaits,
+)
 from operations.gates import Wait, first_wait
+from operations.gates.load import unreadable_signals
+from operations.gates.load.latency import observed
+from operations.gates.load.telling import tell_unreadable
 from operations.gates.throttle import EXCEPTION_EVENT
 from operations.kinds import Kind
 from operations.models import Job, Operation
 from operations.queue import heartbeat
+from operations.rest import rest
 from operations.snapshots import stage_snapshot
 from operations.work import Step, Work
 
@@ -40,6 +50,7 @@ MAX_ATTEMPTS = 5
 RECONNECT_TRIES = 6
 LOCK_TIMEOUT_MS = 5_000
 CONTENTION_WAIT_SECONDS = 10
+DISK_FULL_WAIT_SECONDS = 60
 
 
 class Outcome(StrEnum):
@@ -60,7 +71,8 @@ class _Ended(OperationError):
 
 def run(kind_name: str, job_id: int, *, budget_seconds: float | None = None) -> Outcome:
     """Work on the job for about `budget_seconds`. Idempotent: safe to deliver any number of
-    times, at the same time. Raises only when the database stays out of reach."""
+    times, at the same time. Raises only when the database stays out of reach or can't
+    write anything."""
     kind = kinds.get(kind_name)
     claim = leases.claim(kind, job_id)
     if claim.refusal == leases.Refusal.ENDED and claim.job:
@@ -87,6 +99,7 @@ class _Run:
         self.kind = kind
         self.job = job
         self.deadline = deadline
+        self.unreadable: set[str] = set()
         self.work: Work[Any] = kind.work[job.name]()
         self.logger = logging.getLogger(kind.name)
 
@@ -102,9 +115,14 @@ class _Run:
                 self.job.operation.refresh_from_db()
                 if not self.job.operation.is_runnable or self.job.operation.requested:
                     return self._stop()
-                if wait := first_wait(self.kind):
+                if wait := first_wait(self.kind, self.job):
                     return self._wait(wait)
-                step = self._step_with_retries()
+                self._tell_unreadable()
+                began = time.monotonic()
+                try:
+                    step = self._step_with_retries()
+                except WorkWaits as waits:
+                    return self._wait(Wait(waits.seconds, str(waits)))
                 if step is None:
                     return self._wait(
                         Wait(CONTENTION_WAIT_SECONDS, "The database is busy with conflicting work.")
@@ -112,6 +130,7 @@ class _Run:
                 heartbeat.beat()
                 if step.finished:
                     return Outcome.COMPLETED
+                rest(self.kind, worked_seconds=time.monotonic() - began)
                 if time.monotonic() >= self.deadline:
                     return self._requeue()
         except LeaseLost:
@@ -120,8 +139,11 @@ class _Run:
         except _Ended:
             return self._stop()
         except Exception as error:
-            if isinstance(error, DatabaseError) and is_disconnect(error):
-                raise  # nothing can be written: the lease runs out and the dispatcher sees to it
+            if isinstance(error, DatabaseError):
+                if is_disconnect(error):
+                    raise  # nothing can be written: the dispatcher sees to it after the lease
+                if is_disk_full(error):
+                    return self._wait_for_room(error)
             return self._fail(error)
 
     # --- the step -------------------------------------------------------------
@@ -195,11 +217,13 @@ class _Run:
             minimum=self.work.min_size,
             maximum=self.work.max_size,
         )
+        job.latency = observed(job, size=size, rows=step.rows, elapsed_ms=elapsed_ms)
         type(job)._default_manager.filter(pk=job.pk).update(
             cursor=job.cursor,
             steps=job.steps,
             counts=job.counts,
             step_size=job.step_size,
+            latency=job.latency,
             attempts=0,
             deliveries=0,
             heartbeat_at=Now(),
@@ -285,10 +309,26 @@ class _Run:
         with transaction.atomic():
             job = leases.hold(self.job)
             job.step_size = self.job.step_size
-            job.save(update_fields=["step_size"])
+            # Who waits has come back: only a worker that didn't counts as an attempt.
+            job.attempts = max(job.attempts - 1, 0)
+            job.save(update_fields=["step_size", "attempts"])
             leases.postpone(job, wait)
         self._log(logging.INFO, "Waiting", reason=wait.reason, seconds=round(wait.seconds))
         return Outcome.WAITING
+
+    def _wait_for_room(self, error: DatabaseError) -> Outcome:
+        """The step is rolled back; the job goes on by itself once there is room. If not even
+        this can be written it raises, and the dispatcher sees to it after the lease."""
+        try:
+            self._note_exception(error)
+            return self._wait(
+                Wait(
+                    DISK_FULL_WAIT_SECONDS,
+                    "The database server's disk is full: make room there and it goes on by itself.",
+                )
+            )
+        except LeaseLost:
+            return Outcome.LOST
 
     def _requeue(self) -> Outcome:
         with transaction.atomic():
@@ -334,6 +374,12 @@ class _Run:
                     "message": str(error).strip(),
                 },
             )
+
+    def _tell_unreadable(self) -> None:
+        unseen = [each for each in unreadable_signals() if each.signal not in self.unreadable]
+        if unseen:
+            tell_unreadable(self.job, unseen)
+            self.unreadable.update(each.signal for each in unseen)
 
     def _reconnect(self, tries: int) -> None:
         self._log(logging.WARNING, "Lost the database connection; trying again", tries=tries)

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from operations import kinds
 from operations.models import Operation
-from operations.pace import pace
+from operations.pace import pace, waited_up_to
 
 
 def snapshot(operation: Operation) -> dict[str, Any]:
@@ -40,9 +40,8 @@ def snapshot(operation: Operation) -> dict[str, Any]:
 def stage_snapshot(operation: Operation, stage: str) -> dict[str, Any]:
     """One stage's progress: what a progress event carries, too."""
     entry = operation.progress.get(stage, {})
-    per_second, seconds_left = pace(
-        entry, now=timezone.now(), waited_seconds=operation.waited_seconds
-    )
+    now = timezone.now()
+    per_second, seconds_left = pace(entry, now=now, waited_seconds=waited_up_to(operation, now))
     running = operation.is_runnable and not entry.get("ended_at")
     return {
         "stage": stage,

@@ -1,8 +1,9 @@
 """What a page says of an operation: one percentage, a row per stage, words for durations.
 
-Owns the arithmetic and the wording that the server renders; `progress-feed.js` goes on
-with the same ones in the browser, so a change here is a change there. Doesn't own markup
-(templates), nor what the state is (snapshots).
+Owns the arithmetic and the wording that the server renders. The browser goes on with the
+same words (`words.js`; a test compares the two) and the same arithmetic (`progress-feed.js`),
+so a change here is a change there. Doesn't own markup (templates), nor what the state is
+(snapshots).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 
 from django.utils import timezone
 
+from operations.kinds import Kind
 from operations.models import Event, Operation
 from operations.pace import pace
 from operations.snapshots import stage_snapshot
@@ -37,25 +39,45 @@ class Stage(NamedTuple):
 
 
 class StageRow(NamedTuple):
-    """One line of the table of stages. `left`: "2 min left" or "took 12 s"."""
+    """One line of the table of stages. `left`: "2 min left" or "took 12 s"; `skipped`: what
+    was expected and is not there, once the stage has ended. `began_percent` and
+    `took_percent` place the stage in the operation's time so far."""
 
     name: str
     label: str
-    has_begun: bool
-    has_ended: bool
+    started_at: str | None
+    ended_at: str | None
     done: int
     total: int | None
+    skipped: int | None
     per_second: int | None
     left: str
+    began_percent: float
+    took_percent: float
+
+    @property
+    def has_begun(self) -> bool:
+        return bool(self.started_at)
+
+    @property
+    def has_ended(self) -> bool:
+        return bool(self.ended_at)
 
 
 class EventRow(NamedTuple):
-    """One line of the list of events."""
+    """One line of the list of events. `short_name`: without its kind, as filters know it."""
 
+    sequence: int
+    short_name: str
     created_at: dt.datetime
     name: str
     stage: str
     message: str
+
+
+def default_stages(kind: Kind[Any]) -> tuple[Stage, ...]:
+    """The stages of a kind that has no better words for them: all rows are its own."""
+    return tuple(Stage(name, label(name), Rows.OWN) for name in kind.stages)
 
 
 def percent(operation: Operation, stages: Sequence[Stage]) -> int | None:
@@ -84,8 +106,18 @@ def percent(operation: Operation, stages: Sequence[Stage]) -> int | None:
 def stage_rows(operation: Operation, stages: Sequence[Stage]) -> list[StageRow]:
     """A row for each stage, in order, whether it has begun or not."""
     rows = []
+    now = timezone.now()
+    begin = operation.started_at or now
+    lifetime = max(((operation.ended_at or now) - begin).total_seconds(), 0.001)
     for stage in stages:
         state = stage_snapshot(operation, stage.name)
+        began_percent = took_percent = 0.0
+        if state["started_at"]:
+            began = dt.datetime.fromisoformat(state["started_at"])
+            ended = dt.datetime.fromisoformat(state["ended_at"]) if state["ended_at"] else None
+            until = ended or operation.ended_at or now
+            began_percent = _clamped((began - begin).total_seconds() / lifetime * 100)
+            took_percent = _clamped((until - began).total_seconds() / lifetime * 100)
         per_second, left = state["rows_per_second"], ""
         if state["ended_at"]:
             per_second = _average(operation, stage.name, stages)
@@ -96,12 +128,17 @@ def stage_rows(operation: Operation, stages: Sequence[Stage]) -> list[StageRow]:
             StageRow(
                 name=stage.name,
                 label=stage.label,
-                has_begun=bool(state["started_at"]),
-                has_ended=bool(state["ended_at"]),
+                started_at=state["started_at"],
+                ended_at=state["ended_at"],
                 done=state["done"],
                 total=state["total"],
+                skipped=max(state["total"] - state["done"], 0)
+                if state["ended_at"] and state["total"] is not None
+                else None,
                 per_second=per_second,
                 left=left,
+                began_percent=round(began_percent, 2),
+                took_percent=round(took_percent, 2),
             )
         )
     return rows
@@ -111,8 +148,10 @@ def event_rows(events: Iterable[Event], stages: Iterable[Stage]) -> list[EventRo
     labels = {stage.name: stage.label for stage in stages}
     return [
         EventRow(
+            sequence=event.sequence,
+            short_name=short_name(event),
             created_at=event.created_at,
-            name=label(event.name.removeprefix(f"{event.kind}.")),
+            name=label(short_name(event)),
             stage=labels.get(event.stage, ""),
             message=_message(event),
         )
@@ -129,9 +168,19 @@ def current_stage(operation: Operation, stages: Iterable[Stage]) -> Stage | None
     return None
 
 
+def short_name(event: Event) -> str:
+    return event.name.removeprefix(f"{event.kind}.")
+
+
 def label(name: str) -> str:
     """`in_progress` as a person reads it: “In progress”."""
     return name.replace("_", " ").capitalize()
+
+
+def count(number: int, names: Any) -> str:
+    """“1 duplication”, “3 duplications”. `names`: a model's `_meta`."""
+    name = names.verbose_name if number == 1 else names.verbose_name_plural
+    return f"{number:,} {name}"
 
 
 def duration(seconds: float) -> str:
@@ -181,6 +230,10 @@ def _average(operation: Operation, name: str, stages: Sequence[Stage]) -> int | 
         waited_seconds=min(waited, default=operation.waited_seconds),
     )
     return round(per_second) if per_second else None
+
+
+def _clamped(percentage: float) -> float:
+    return min(max(percentage, 0.0), 100.0)
 
 
 def _seconds_between(start: str, end: str) -> float:

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -20,11 +21,9 @@ EXCEPTION_EVENT = "exception"
 def exception_throttle(kind: Kind[Any]) -> Wait | None:
     """At most N exceptions per window over all jobs and machines; then wait for the window."""
     limit = settings.OPERATION_THROTTLE_EXCEPTIONS
-    window = dt.timedelta(seconds=settings.OPERATION_THROTTLE_SECONDS)
+    window = _window()
     recent = list(
-        Event.objects.filter(name=f"{kind.name}.{EXCEPTION_EVENT}", created_at__gt=Now() - window)
-        .order_by("-created_at")
-        .values_list("created_at", flat=True)[:limit]
+        recent_exceptions(kind).order_by("-created_at").values_list("created_at", flat=True)[:limit]
     )
     if len(recent) < limit:
         return None
@@ -33,3 +32,14 @@ def exception_throttle(kind: Kind[Any]) -> Wait | None:
         max(seconds, 1.0),
         f"{limit} exceptions within {window.seconds} s: holding still so as not to make it worse.",
     )
+
+
+def recent_exceptions(kind: Kind[Any]) -> QuerySet[Event]:
+    """Those of the kind within the window."""
+    return Event.objects.filter(
+        name=f"{kind.name}.{EXCEPTION_EVENT}", created_at__gt=Now() - _window()
+    )
+
+
+def _window() -> dt.timedelta:
+    return dt.timedelta(seconds=settings.OPERATION_THROTTLE_SECONDS)

@@ -52,6 +52,11 @@ class Job(Transitions):
     counts = models.JSONField(default=dict, blank=True)
     step_size = models.PositiveIntegerField(default=0, help_text="Rows of the next step; 0: first.")
     steps = models.PositiveIntegerField(default=0)
+    latency = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Moving average of a step's time per row; see operations.gates.load.latency.",
+    )
     attempts = models.PositiveSmallIntegerField(default=0)
     deliveries = models.PositiveSmallIntegerField(default=0)
     lease_token = models.UUIDField(null=True, blank=True, editable=False)

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
+from django.urls import reverse
 
 from operations.models.transitions import Edge, Transitions
 
@@ -39,7 +41,7 @@ class Operation(Transitions):
         "retry": Edge(("FAILED",), "IN_PROGRESS"),
         "complete": Edge(("IN_PROGRESS",), "COMPLETED"),
         "fail": Edge(("PENDING", "IN_PROGRESS"), "FAILED"),
-        "cancel": Edge(("PENDING", "IN_PROGRESS", "PAUSED", "FAILED"), "CANCELLED"),
+        "cancel": Edge(("PENDING", "IN_PROGRESS", "PAUSED"), "CANCELLED"),
     }
     ACTIVE: ClassVar[tuple[str, ...]] = ("PENDING", "IN_PROGRESS", "PAUSED")
     RUNNABLE: ClassVar[tuple[str, ...]] = ("PENDING", "IN_PROGRESS")
@@ -69,11 +71,20 @@ class Operation(Transitions):
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
+    # When who asked for it was shown its end; the bell counts those that weren't.
+    seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
     class Meta:
         abstract = True
         ordering = ["-id"]
+        indexes = [
+            models.Index(
+                fields=["requested_by"],
+                name="%(class)s_unseen",
+                condition=Q(ended_at__isnull=False, seen_at__isnull=True),
+            )
+        ]
 
     @property
     def is_active(self) -> bool:
@@ -94,6 +105,11 @@ class Operation(Transitions):
             return "waiting"
         return str(self.status)
 
+    @property
+    def is_unsettled(self) -> bool:
+        """Whether what is told of it will change although it has ended, without an event."""
+        return False
+
     @classmethod
     def viewable_by(cls, user: Any) -> models.QuerySet[Any]:
         """The operations `user` may see: their own, or all with the view permission."""
@@ -104,6 +120,26 @@ class Operation(Transitions):
         if user.has_perm(f"{meta.app_label}.view_{meta.model_name}"):
             return operations
         return operations.filter(requested_by=user)
+
+    def may_be_controlled_by(self, user: Any) -> bool:
+        """Pausing, cancelling and the like: whose it is, or the change permission."""
+        if not user.is_authenticated:
+            return False
+        meta = self._meta
+        return bool(
+            self.requested_by_id == user.pk
+            or user.has_perm(f"{meta.app_label}.change_{meta.model_name}")
+        )
+
+    @property
+    def description(self) -> str:
+        """What the person who asked for it calls it."""
+        return str(self)
+
+    def get_absolute_url(self) -> str:
+        """Where the person who asked for it watches it."""
+        meta = self._meta
+        return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[self.pk])
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
@@ -36,6 +36,17 @@ RETURNING task.id, task.payload
 """
 
 
+def lease_tasks(keys: list[str]) -> list[tuple[int, str]]:
+    """Lease the oldest `bulk` tasks of the queues `keys`: (id, payload) each, oldest first."""
+    ORM.get_connection()  # closes a connection that is too old or has failed
+    connection = connections[Conf.ORM or DEFAULT_DB_ALIAS]
+    statement = DEQUEUE.format(table=connection.ops.quote_name(OrmQ._meta.db_table))
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [keys, Conf.BULK, Conf.RETRY])
+        # RETURNING promises no order.
+        return sorted(cursor.fetchall())
+
+
 class SkipLockedBroker(ORM):
     """The lease of a task starts here, at dequeue, and lasts `retry` seconds.
 
@@ -44,20 +55,14 @@ class SkipLockedBroker(ORM):
     """
 
     def dequeue(self) -> list[tuple[int, str]] | None:
-        """Lease the oldest `bulk` tasks: (id, payload) each, oldest first.
+        """Lease the oldest `bulk` tasks.
 
         Sleeps `poll` seconds and returns None if there is nothing to do.
         """
         keys = [self.list_key]
         if cluster := heartbeat.current_cluster():
             keys.append(heartbeat.probe_queue(cluster))
-        self.get_connection()  # closes a connection that is too old or has failed
-        connection = connections[Conf.ORM]
-        statement = DEQUEUE.format(table=connection.ops.quote_name(OrmQ._meta.db_table))
-        with connection.cursor() as cursor:
-            cursor.execute(statement, [keys, Conf.BULK, Conf.RETRY])
-            # RETURNING promises no order.
-            tasks = sorted(cursor.fetchall())
+        tasks = lease_tasks(keys)
         if not tasks:
             time.sleep(Conf.POLL)
             return None

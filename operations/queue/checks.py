@@ -2,12 +2,14 @@
 
 Owns the arithmetic between the values; docs/decisions/0004-queue.md says why each value
 is what it is. Run with every command, `run_workers` included. Reads the settings, not
-django-q's copy of them.
+django-q's copy of them. What a broker needs beside is checked here as well; whether it
+answers isn't.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,11 +25,16 @@ BROKER = "operations.queue.broker.SkipLockedBroker"
 # three seconds of courtesy, its guard cycle, and the time to fork another worker.
 KILL_SECONDS = 5
 
+SQS_MAX_VISIBILITY_SECONDS = 12 * 60 * 60
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+SQS_NAME = r"[A-Za-z0-9_-]{1,80}"
+
 
 @register(TAG)
 def check_queue(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     queue: Mapping[str, Any] = settings.Q_CLUSTER
     return [
+        *_check_broker(queue),
         *_check_lease(queue),
         *_check_pool(),
         *_check_database(queue),
@@ -47,6 +54,40 @@ def minimal_retry(*, timeout: int, workers: int, queue_limit: int, bulk: int) ->
     """
     turns = math.ceil((queue_limit + bulk) / workers) + 1
     return turns * (timeout + KILL_SECONDS)
+
+
+def _check_broker(queue: Mapping[str, Any]) -> Iterator[Error]:
+    known = settings.QUEUE_BROKERS
+    if settings.QUEUE_BROKER not in known:
+        yield Error(
+            f"QUEUE_BROKER is {settings.QUEUE_BROKER!r}: there is no such broker.",
+            hint=f"Set QUEUE_BROKER, in the environment or in .env, to one of {', '.join(known)}.",
+            id="operations.E008",
+        )
+    elif settings.QUEUE_BROKER == "redis" and not queue["redis"].startswith(REDIS_SCHEMES):
+        yield Error(
+            "QUEUE_BROKER is 'redis', but REDIS_URL doesn't say where Redis is.",
+            hint="Set REDIS_URL, for example to redis://127.0.0.1:6379/0, or QUEUE_BROKER to orm.",
+            id="operations.E009",
+        )
+    elif settings.QUEUE_BROKER == "sqs":
+        yield from _check_sqs(queue)
+
+
+def _check_sqs(queue: Mapping[str, Any]) -> Iterator[Error]:
+    if not re.fullmatch(SQS_NAME, queue["name"]):
+        yield Error(
+            f"QUEUE_NAME is {queue['name']!r}: SQS has no standard queue of such a name.",
+            hint="Set QUEUE_NAME to 1 to 80 letters, digits, dashes and underscores.",
+            id="operations.E010",
+        )
+    if (queue.get("retry") or 0) > SQS_MAX_VISIBILITY_SECONDS:
+        yield Error(
+            f"Q_CLUSTER['retry'] is {queue['retry']} s, but SQS hides a message for at most "
+            f"{SQS_MAX_VISIBILITY_SECONDS} s.",
+            hint=f"Set QUEUE_RETRY_SECONDS to {SQS_MAX_VISIBILITY_SECONDS} or less.",
+            id="operations.E011",
+        )
 
 
 def _check_lease(queue: Mapping[str, Any]) -> Iterator[Error]:
@@ -97,6 +138,13 @@ def _check_database(queue: Mapping[str, Any]) -> Iterator[Error]:
             f"Q_CLUSTER['orm'] is {queue.get('orm')!r}: the queue isn't in the database of the "
             "operations, so a step and the task that continues it can't be committed together.",
             hint=f"Set Q_CLUSTER['orm'] to {DEFAULT_DB_ALIAS!r}.",
+            id="operations.E004",
+        )
+    elif queue.get("broker_class") != BROKER and queue.get("orm"):
+        yield Error(
+            "Q_CLUSTER['orm'] is set, but the queue isn't in the database: a task would be "
+            "delivered before the step that it continues is committed.",
+            hint="Remove Q_CLUSTER['orm'], or set QUEUE_BROKER to orm.",
             id="operations.E004",
         )
 

@@ -9,6 +9,8 @@ predecessor held. An idle cluster takes no tasks, so its supervisor sends it a p
 All clusters share one queue, and a probe in it would prove some cluster alive, most
 likely a healthy one, instead of the one in doubt. Therefore each cluster has a second
 queue of its own (`probe_queue`), from which its broker takes as well and no other does.
+It lies in our own database, whatever broker carries the tasks: that the workers live can
+be told while the broker is out of reach.
 A probe is due only after the last one was acknowledged, so a cluster that runs tasks but
 acknowledges none (its monitor hangs) stops beating as soon as it is idle.
 
@@ -30,6 +32,7 @@ import psutil
 from django.db import connection, transaction
 from django.db.models import F, Max
 from django.db.models.functions import Now
+from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
 from django_q.signals import post_execute_in_worker, pre_execute
@@ -197,7 +200,7 @@ def send_probe(cluster: str) -> None:
     """Give `cluster` a probe to run, unless one waits for it or was not acknowledged."""
     queue = probe_queue(cluster)
     if not OrmQ.objects.filter(key=queue).exists():
-        async_task(PROBE_TASK, cluster=queue, task_name=queue, save=False)
+        async_task(PROBE_TASK, broker=ORM(queue), task_name=queue, save=False)
 
 
 def remove_probes(*clusters: str) -> None:

@@ -5,17 +5,28 @@ from __future__ import annotations
 import datetime as dt
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from django import template
+from django.template import Context
+from django.urls import reverse
 from django.utils import timezone
 
-from operations import watching
+from operations import verbs, watching
 from operations.models import Operation
 from operations.watching import Stage
 
 register = template.Library()
 register.filter("label", watching.label)
+
+
+class Button(NamedTuple):
+    """`statuses`: the display statuses in which it is shown, for `progress-feed.js`."""
+
+    verb: verbs.Verb
+    url: str
+    statuses: str
+    is_offered: bool
 
 
 @register.filter
@@ -40,4 +51,34 @@ def progress_feed(operation: Operation, stages: Sequence[Stage]) -> dict[str, An
         "percent": watching.percent(operation, stages),
         "stage": watching.current_stage(operation, stages),
         "stages": json.dumps([stage._asdict() for stage in stages]),
+    }
+
+
+@register.inclusion_tag("operations/control_buttons.html", takes_context=True)
+def control_buttons(context: Context, operation: Operation, next_url: str = "") -> dict[str, Any]:
+    """A form per verb that the user could do to it, now or when its state has changed.
+
+    They lead back to `next_url`, by default the page they are on. Nothing for who may only
+    look, nor for an operation that is over.
+    """
+    request = context["request"]
+    buttons = []
+    is_over = operation.has_status("COMPLETED", "CANCELLED")
+    if not is_over and operation.may_be_controlled_by(request.user):
+        offered = verbs.offered(operation, request.user)
+        buttons = [
+            Button(
+                verb,
+                reverse("operation-control", args=[operation.kind, operation.pk, verb.name]),
+                " ".join(sorted(verb.statuses)),
+                verb in offered,
+            )
+            for verb in verbs.VERBS.values()
+            # Its kind's refusal isn't for the browser to take back.
+            if verb in offered or operation.display_status not in verb.statuses
+        ]
+    return {
+        "operation": operation,
+        "buttons": buttons,
+        "next_url": next_url or request.get_full_path(),
     }

@@ -20,11 +20,14 @@ from rest_framework.authtoken.models import Token
 from config.asgi import application
 from duplication.models import Duplication
 from duplication.services import start_duplication
-from operations import consumers, events
+from operations import consumers, events, runner
 from operations.channel_layer import POSTGRES_CHANNEL, PostgresChannelLayer
+from operations.gates.load import state
+from operations.gates.load.reading import Figure
 from operations.models import Event
 from tests.duplication.driving import run_to_end
 from tests.factories.content import BlockFactory, EpisodeFactory, UserFactory
+from tests.operations.load.collectors import Says
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -134,6 +137,18 @@ def append(operation: Duplication, count: int = 1, *, commit: bool = True, text:
 
 async def test_anonymous_is_sent_away(duplication: Duplication) -> None:
     assert await refusal(watcher(path_of(duplication))) == 4401
+
+
+async def test_watcher_that_was_sent_away_is_told_nothing_when_the_layer_resyncs(
+    duplication: Duplication, layer: PostgresChannelLayer
+) -> None:
+    await append(duplication, 2)
+    client = watcher(path_of(duplication))
+    assert await refusal(client) == 4401
+    listener = layer._listeners[asyncio.get_running_loop()]
+    listener.local.resync()
+    assert await client.receive_nothing(timeout=0.2)
+    await client.disconnect()
 
 
 async def test_somebody_else_is_sent_away_as_from_what_does_not_exist(
@@ -363,6 +378,35 @@ def append_unheard(operation: Duplication, count: int) -> None:
             name="duplication.feedback",
         )
     operation.save(update_fields=["event_sequence"])
+
+
+async def test_wait_that_is_prolonged_comes_as_a_snapshot_with_the_new_time(
+    duplication: Duplication, owner: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no event for it, but the page says when it looks again: that must stay true."""
+    busy = Says(Figure(95), Figure(91))
+    busy.read_again_after_seconds = 0.0
+    monkeypatch.setattr(state, "COLLECTORS", (busy,))
+
+    @sync_to_async
+    def look() -> None:
+        duplication.jobs.update(not_before=None)
+        assert runner.run("duplication", duplication.jobs.get().pk) == runner.Outcome.WAITING
+
+    async with watching(duplication, owner) as (client, _):
+        await look()
+        assert await client.sequences(1) == [1]
+        first = (await client.message())["event"]
+        assert first["name"] == "duplication.waiting"
+
+        await look()
+        message = await client.message()
+
+    assert message["type"] == "snapshot"
+    assert message["operation"]["sequence"] == first["sequence"]
+    waiting = message["operation"]["waiting"]
+    assert waiting["reason"] == "Database CPU 91% > 80%."
+    assert waiting["until"] > first["payload"]["until"]
 
 
 async def test_resync_makes_the_watcher_read_what_it_missed(

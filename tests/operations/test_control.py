@@ -41,7 +41,7 @@ ALL = set(Operation.Status.values)
         ("retry", {"failed"}),
         ("complete", {"in_progress"}),
         ("fail", {"pending", "in_progress"}),
-        ("cancel", {"pending", "in_progress", "paused", "failed"}),
+        ("cancel", {"pending", "in_progress", "paused"}),
     ],
 )
 def test_take_edge_is_allowed_from_its_sources_and_refused_elsewhere(db, edge, allowed):
@@ -152,6 +152,33 @@ def test_resume_clicked_twice_is_refused_the_second_time(driver):
     control.resume(TOY, operation)
     with pytest.raises(InvalidTransition):
         control.resume(TOY, operation)
+
+
+def an_hour_passes(operation):
+    ToyOperation.objects.filter(pk=operation.pk).update(
+        waiting_since=timezone.now() - dt.timedelta(hours=1)
+    )
+    operation.refresh_from_db()
+
+
+def test_resume_time_that_it_was_paused_is_no_work(driver):
+    operation = control.request_pause(TOY, TOY.start())
+    an_hour_passes(operation)
+    operation = control.resume(TOY, operation)
+    assert operation.waited_seconds == pytest.approx(3600, abs=60)
+    assert operation.waiting_since is None
+
+
+def test_retry_time_between_failure_and_retry_is_no_work(driver):
+    operation = TOY.start()
+
+    def break_it(job):
+        raise DataError("no")
+
+    with misbehaving(break_it):
+        driver.run_to_end(operation)
+    an_hour_passes(operation)
+    assert control.retry(TOY, operation).waited_seconds == pytest.approx(3600, abs=60)
 
 
 def test_cancel_running_operation_is_reached_after_the_step(driver):

@@ -2,16 +2,12 @@ import datetime as dt
 import threading
 import uuid
 
-import boto3
 import pytest
-from botocore.stub import Stubber
 from django.db import connection, transaction
 from django.utils import timezone
 from waffle.testutils import override_switch
 
-from operations.gates import load
 from operations.gates.concurrency import concurrency
-from operations.gates.load import Reading, decide
 from operations.models import Event
 from tests.operations.toy.kind import TOY
 from tests.operations.toy.models import ToyJob
@@ -154,118 +150,3 @@ def test_concurrency_two_claims_at_once_share_one_place(settings):
     thread.join(timeout=10)
 
     assert verdicts[0] is not None
-
-
-# --- database load ----------------------------------------------------------------------
-
-
-def reading(value, limit=80, error=""):
-    return Reading("Database CPU", value, limit, "%", error)
-
-
-def test_decide_over_the_limit_waits_and_gives_both_figures():
-    wait = decide([reading(86.4)], when_unreadable="proceed")
-    assert wait.seconds == 60
-    assert wait.reason == "Database CPU 86% > 80%."
-
-
-def test_decide_at_the_limit_proceeds():
-    assert decide([reading(80.0)], when_unreadable="wait") is None
-
-
-def test_decide_unreadable_follows_the_setting():
-    unreadable = [reading(None, error="no credentials")]
-    assert decide(unreadable, when_unreadable="proceed") is None
-    assert "no credentials" in decide(unreadable, when_unreadable="wait").reason
-
-
-def test_load_busy_database_makes_the_job_wait(driver, monkeypatch):
-    operation = TOY.start()
-    monkeypatch.setattr(load, "COLLECTORS", (lambda: reading(95.0),))
-
-    assert driver.run_to_end(operation) == ["waiting"]
-
-    assert operation.waiting_reason == "Database CPU 95% > 80%."
-    assert 55 < (driver.job(operation).not_before - timezone.now()).total_seconds() <= 60
-
-
-def test_load_not_configured_reads_nothing(db):
-    assert load.readings() == []
-
-
-@pytest.mark.django_db(transaction=True)
-def test_active_sessions_counts_other_sessions_that_run_something(settings):
-    settings.LOAD_MAX_ACTIVE_SESSIONS = 3
-    idle = load.active_sessions().value
-    started, done = threading.Event(), threading.Event()
-
-    def hold():
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(77)")
-            started.set()
-            done.wait(timeout=20)
-        connection.close()
-
-    def wait_for_lock():
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(77)")
-        connection.close()
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    started.wait(timeout=10)
-    waiter = threading.Thread(target=wait_for_lock)
-    waiter.start()
-    try:
-        deadline = timezone.now() + dt.timedelta(seconds=10)
-        while load.active_sessions().value <= idle and timezone.now() < deadline:
-            pass
-        assert load.active_sessions() == Reading("Active database sessions", idle + 1, 3, "")
-    finally:
-        done.set()
-        holder.join(timeout=10)
-        waiter.join(timeout=10)
-
-
-class CloudWatch:
-    def __init__(self, monkeypatch, settings):
-        settings.LOAD_RDS_INSTANCE = "production-1"
-        client = boto3.client(
-            "cloudwatch",
-            region_name="eu-central-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
-        )
-        self.stub = Stubber(client)
-        self.stub.activate()
-        monkeypatch.setattr(load, "_cloudwatch", lambda: client)
-
-    def answers(self, *averages):
-        now = timezone.now()
-        points = [
-            {"Timestamp": now - dt.timedelta(minutes=age), "Average": average}
-            for age, average in enumerate(averages)
-        ]
-        self.stub.add_response("get_metric_statistics", {"Datapoints": points[::-1]})
-
-
-@pytest.fixture
-def cloudwatch(monkeypatch, settings):
-    return CloudWatch(monkeypatch, settings)
-
-
-def test_rds_cpu_takes_the_newest_minute(cloudwatch):
-    cloudwatch.answers(91.5, 20.0, 10.0)
-    assert load.rds_cpu() == Reading("Database CPU", 91.5, 80, "%")
-
-
-def test_rds_cpu_without_recent_figures_is_unreadable(cloudwatch):
-    cloudwatch.answers()
-    assert load.rds_cpu().value is None
-
-
-def test_rds_cpu_refused_is_unreadable_and_says_why(cloudwatch):
-    cloudwatch.stub.add_client_error("get_metric_statistics", "AccessDenied", "not yours")
-    found = load.rds_cpu()
-    assert found.value is None
-    assert "not yours" in found.error

@@ -1,6 +1,10 @@
 import datetime as dt
 
-from operations.pace import pace
+import pytest
+
+from operations.pace import pace, waited_up_to
+from operations.snapshots import stage_snapshot
+from tests.operations.toy.models import ToyOperation
 
 NOW = dt.datetime(2026, 5, 1, 12, 0, 0, tzinfo=dt.UTC)
 
@@ -37,3 +41,29 @@ def test_pace_nothing_done_says_nothing():
 
 def test_pace_stage_that_never_began_says_nothing():
     assert pace({}, now=NOW, waited_seconds=0.0) == (None, None)
+
+
+def waiting(seconds, **changes):
+    since = NOW - dt.timedelta(seconds=seconds)
+    return ToyOperation(waiting_since=since, waiting_reason="The database is busy.", **changes)
+
+
+def test_waited_up_to_counts_the_wait_that_goes_on():
+    assert waited_up_to(waiting(30, waited_seconds=12.0), NOW) == 42.0
+    assert waited_up_to(ToyOperation(waited_seconds=12.0), NOW) == 12.0
+
+
+def test_waited_up_to_before_another_machines_clock_is_what_it_waited_before():
+    assert waited_up_to(waiting(-5, waited_seconds=12.0), NOW) == 12.0
+
+
+@pytest.mark.parametrize("seconds", [1, 60, 3_600])
+def test_stage_that_waits_keeps_its_time_left_however_long_it_waits(monkeypatch, seconds):
+    worked = {"count": stage(started_at=(NOW - dt.timedelta(seconds=100)).isoformat())}
+    operation = waiting(0, status="in_progress", progress=worked, waited_seconds=50.0)
+    later = NOW + dt.timedelta(seconds=seconds)
+    monkeypatch.setattr("operations.snapshots.timezone.now", lambda: later)
+
+    told = stage_snapshot(operation, "count")
+
+    assert (told["rows_per_second"], told["seconds_left"]) == (10, 50.0)

@@ -7,6 +7,7 @@ import uuid
 import pytest
 from django.db import DataError, connection, transaction
 from django.utils import timezone
+from waffle.testutils import override_switch
 
 from operations import runner
 from operations.exceptions import UnknownKind, WorkFailed
@@ -171,6 +172,49 @@ def test_run_contention_that_lasts_puts_the_job_back_and_says_why(driver):
     assert job.not_before > timezone.now()
     assert job.step_size == 1
     assert driver.names(operation).count("exception") == 3
+
+
+def test_run_disk_full_keeps_nothing_of_the_step_waits_and_goes_on(driver):
+    operation = TOY.start(rows=3)
+
+    with misbehaving(fail_times(1, "53100")):
+        assert driver.run_to_end(operation) == ["waiting"]
+
+    assert "disk is full" in operation.waiting_reason
+    assert driver.numbers(operation) == []
+    assert driver.names(operation).count("exception") == 1
+    job = driver.job(operation)
+    assert job.not_before > timezone.now()
+    ToyJob.objects.filter(pk=job.pk).update(not_before=None)  # the wait is over
+    assert driver.run_to_end(operation)[-1] == "completed"
+    assert driver.numbers(operation) == [1, 2, 3]
+
+
+def test_run_that_waits_often_is_not_taken_for_one_that_kills_its_workers(driver):
+    operation = TOY.start()
+    job = driver.job(operation)
+    ToyJob.objects.filter(pk=job.pk).update(attempts=1)  # one worker did die
+
+    with override_switch(TOY.name, active=False):
+        for _ in range(runner.MAX_ATTEMPTS + 1):
+            assert driver.run(job) == "waiting"
+            ToyJob.objects.filter(pk=job.pk).update(not_before=None)
+
+    job.refresh_from_db()
+    assert job.attempts == 1
+    assert driver.run_to_end(operation)[-1] == "completed"
+
+
+def test_run_claimed_job_forgets_the_deliveries_that_nobody_took(driver):
+    operation = TOY.start()
+    job = driver.job(operation)
+    ToyJob.objects.filter(pk=job.pk).update(deliveries=5)
+
+    with override_switch(TOY.name, active=False):
+        driver.run(job)
+
+    job.refresh_from_db()
+    assert job.deliveries == 0
 
 
 def test_run_other_database_error_fails_the_job_without_a_retry(driver):

@@ -13,6 +13,7 @@ from django.core.management.base import BaseCommand, CommandError
 from operations.dispatcher import dispatch_due
 from operations.queue.heartbeat import ClusterNameTaken
 from operations.queue.supervisor import STALL_SECONDS, Supervisor
+from operations.retention import ensure_scheduled
 
 MIN_STALL_SECONDS = 3.0
 
@@ -53,6 +54,7 @@ class Command(BaseCommand):
                 f"--stall-seconds must be at least {MIN_STALL_SECONDS:.0f}: "
                 "a healthy worker beats no more often than once a second."
             )
+        ensure_scheduled()
         supervisor = Supervisor(
             cluster=options["cluster"],
             workers=options["workers"],

@@ -10,11 +10,15 @@
  *
  *   [data-show=state|waiting-reason|…]   gets a text (inside [data-stage] of that stage)
  *   [data-when="active failed …"]        is shown while one of these holds
+ *   [data-statuses="failed …"]           is shown in these display statuses: a button
  *   [data-link=key][data-href="…{}…"]    a link that appears once an event names its id
  *
- * Nothing is replaced and no HTML is parsed: only texts, attributes and rows of a template.
- * Wording and arithmetic are those of operations/watching.py.
+ * Nothing is replaced and no HTML is parsed here: only texts and attributes (live-page.js does
+ * the rest). A failed operation is followed on: somebody may retry it. The arithmetic is that
+ * of operations/watching.py.
  */
+
+import { ago, clock, duration, label, number, secondsBetween, setText, shortName } from "./words.js";
 
 const SILENCE_MS = 40_000; // the server is heard of every 15 s
 const FIRST_RETRY_MS = 1_000;
@@ -26,58 +30,14 @@ const REFUSED = {
   4404: "It can no longer be watched: it is gone, or not yours to see.",
 };
 
-// --- words -----------------------------------------------------------------------
-
-const number = (value) => value.toLocaleString("en-US");
-const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
-const label = (name) => capitalized(name.replaceAll("_", " "));
-
-/** In the server's time zone, as everything else on the page. */
-function clock(moment) {
-  const admin = document.body.dataset.adminUtcOffset;
-  const offset = admin === undefined ? -60 * new Date(moment).getTimezoneOffset() : Number(admin);
-  return new Date(new Date(moment).getTime() + offset * 1000).toISOString().slice(11, 19);
-}
-
-function duration(seconds) {
-  if (seconds < 1) return "less than 1 s";
-  const whole = Math.floor(seconds);
-  const units = [[86_400, "d", 3_600, "h"], [3_600, "h", 60, "min"], [60, "min", 1, "s"]];
-  for (const [size, unit, below, belowUnit] of units) {
-    if (whole >= size) {
-      const rest = Math.floor((whole % size) / below);
-      return `${Math.floor(whole / size)} ${unit}` + (rest ? ` ${rest} ${belowUnit}` : "");
-    }
-  }
-  return `${whole} s`;
-}
-
-function ago(moment) {
-  const seconds = secondsBetween(moment, Date.now());
-  return seconds < 10 ? "just now" : `${duration(seconds).split(" ").slice(0, 2).join(" ")} ago`;
-}
-
-const secondsBetween = (start, end) => (new Date(end) - new Date(start)) / 1000;
-
-const shortName = (event) => event.name.slice(event.name.indexOf(".") + 1);
-
-function message({ name, payload }) {
-  if (name.endsWith(".progress")) {
-    const ofTotal = payload.total === null ? "" : ` of ${number(payload.total)}`;
-    const step = `(+${number(payload.amount)} in ${number(payload.elapsed_ms)} ms)`;
-    return `${number(payload.done)}${ofTotal}${payload.amount ? ` ${step}` : ""}`;
-  }
-  if (payload.by) return `by ${payload.by}`;
-  let text = payload.message ?? "";
-  if (typeof payload.amount === "number") {
-    text += `: ${number(payload.amount)} ${payload.amount === 1 ? "row" : "rows"}`;
-  }
-  return capitalized(text);
-}
-
 // --- the operation, event by event --------------------------------------------------
 
 const ENDINGS = ["completed", "failed", "cancelled"];
+// Any other tells something, and leaves the state as it is.
+const CHANGING = [
+  "started", "progress", "pause_requested", "cancel_requested", "paused", "resumed", "retried", ...ENDINGS,
+];
+const OVER = ["completed", "cancelled"]; // nothing comes after these
 
 /** What an event changes in a snapshot that was taken before it. */
 function apply(operation, event) {
@@ -89,11 +49,12 @@ function apply(operation, event) {
     if (!asked) operation.display_status = "waiting";
     return;
   }
-  if (["exception", "feedback"].includes(name)) return;
+  if (!CHANGING.includes(name)) return;
   operation.waiting = null;
   if (name === "pause_requested") operation.display_status = "pausing";
   else if (name === "cancel_requested") operation.display_status = "cancelling";
-  else if (name === "paused") operation.display_status = "paused";
+  else if (name === "paused") operation.display_status = operation.status = "paused";
+  else if (["resumed", "retried"].includes(name)) goOn(operation);
   else if (ENDINGS.includes(name)) end(operation, event, name);
   else if (!asked) operation.display_status = "in_progress";
   if (name === "started") operation.started_at = event.payload.started_at;
@@ -121,7 +82,14 @@ function end(operation, event, status) {
   }
 }
 
+function goOn(operation) {
+  operation.display_status = operation.status = "in_progress";
+  operation.is_active = true;
+  operation.error = operation.ended_at = null;
+}
+
 function endStage(stage, moment) {
+  stage.started_at ??= moment; // too short for a progress event of its own
   stage.ended_at ??= moment;
   stage.seconds_left = null;
 }
@@ -148,6 +116,9 @@ function percent(operation, definitions) {
 
 // --- the element ----------------------------------------------------------------------
 
+/** Those that have lost their connection: with twenty on a page it is said once. */
+const lostFeeds = new Set();
+
 class ProgressFeed extends HTMLElement {
   #definitions = [];
   #operation = null;
@@ -166,7 +137,7 @@ class ProgressFeed extends HTMLElement {
     this.#definitions = JSON.parse(this.getAttribute("stages"));
     this.#sequence = Number(this.getAttribute("after"));
     const bar = this.querySelector("progress");
-    this.#percent = bar.hasAttribute("value") ? bar.value : null;
+    this.#percent = this.#part("percent").textContent ? bar.value : null;
     this.#told = { stage: this.#part("stage").textContent, quarter: this.#quarter() };
     addEventListener("online", this.#wake);
     addEventListener("pageshow", this.#wake);
@@ -181,6 +152,7 @@ class ProgressFeed extends HTMLElement {
     removeEventListener("pagehide", this.#sleep);
     document.removeEventListener("visibilitychange", this.#wake);
     this.#sleep();
+    lostFeeds.delete(this);
   }
 
   labelOf(stage) {
@@ -224,6 +196,8 @@ class ProgressFeed extends HTMLElement {
   #lost() {
     this.#drop();
     this.#wasLost = true;
+    if (lostFeeds.size === 0) this.#speak("Connection lost, trying again");
+    lostFeeds.add(this);
     this.#say("lost", `Connection lost – showing the state of ${clock(this.#heardAt)}, trying again…`);
     const delay = Math.min(FIRST_RETRY_MS * 2 ** this.#tries, LONGEST_RETRY_MS);
     this.#tries += 1;
@@ -262,6 +236,7 @@ class ProgressFeed extends HTMLElement {
 
   #onSnapshot(operation) {
     this.#operation = operation;
+    if (lostFeeds.delete(this) && lostFeeds.size === 0) this.#speak("Connected again");
     this.#say("live", this.#wasLost ? `Live again since ${clock(Date.now())}` : "Live");
     this.#show();
     this.#emit("operation-snapshot", { operation });
@@ -273,14 +248,22 @@ class ProgressFeed extends HTMLElement {
     this.#sequence = event.sequence;
     // What the snapshot was taken after, it holds already.
     if (event.sequence > this.#operation.sequence) apply(this.#operation, event);
+    if (shortName(event) === "retried") this.#startOver();
     this.#show();
     this.#emit("operation-event", { operation: this.#operation, event });
     this.#finishIfEnded();
   }
 
   #finishIfEnded() {
-    if (this.#operation.is_active || this.#sequence < this.#operation.sequence) return;
-    this.#finish("ended", "");
+    const { display_status: status, sequence } = this.#operation;
+    if (OVER.includes(status) && this.#sequence >= sequence) this.#finish("ended", "");
+  }
+
+  /** A retry may do stages anew: only a fresh snapshot knows how far they are. */
+  #startOver() {
+    this.#percent = null;
+    this.#told = { stage: null, quarter: 0 };
+    this.#connect();
   }
 
   #emit(name, detail) {
@@ -295,7 +278,7 @@ class ProgressFeed extends HTMLElement {
     if (found !== null) this.#percent = Math.max(this.#percent ?? 0, found);
     const bar = this.querySelector("progress");
     if (this.#percent !== null) bar.value = this.#percent;
-    else if (operation.is_active) bar.removeAttribute("value");
+    else if (operation.display_status === "in_progress") bar.removeAttribute("value");
     else bar.value = 0;
     setText(this.#part("percent"), this.#percent === null ? "" : `${this.#percent} %`);
     const running = operation.stages.findLast((stage) => stage.started_at && !stage.ended_at);
@@ -309,11 +292,16 @@ class ProgressFeed extends HTMLElement {
     const before = this.#told;
     const now = { stage, quarter: this.#quarter() };
     const ended = !this.#operation.is_active;
-    if (!ended && now.stage === before.stage && now.quarter === before.quarter) return;
+    if (ended) now.stage = label(this.#operation.display_status);
+    if (now.stage === before.stage && now.quarter === before.quarter) return;
     this.#told = now;
-    const parts = [ended ? label(this.#operation.display_status) : stage];
+    const parts = [now.stage];
     if (this.#percent !== null) parts.push(`${this.#percent} %`);
-    setText(this.#part("announcement"), `${this.getAttribute("label")}: ${parts.filter(Boolean).join(", ")}`);
+    this.#speak(parts.filter(Boolean).join(", "));
+  }
+
+  #speak(text) {
+    setText(this.#part("announcement"), `${this.getAttribute("label")}: ${text}`);
   }
 
   #quarter() {
@@ -323,6 +311,7 @@ class ProgressFeed extends HTMLElement {
   #say(link, text) {
     this.dataset.linkState = link;
     setText(this.#part("link"), text);
+    this.#emit("operation-link", { link });
   }
 
   #part(name) {
@@ -331,11 +320,6 @@ class ProgressFeed extends HTMLElement {
 }
 
 // --- the page around it -----------------------------------------------------------------
-
-/** Untouched where nothing changes, so that a selection or a screen reader isn't disturbed. */
-function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
 
 const SHOW = {
   state(node, operation) {
@@ -377,6 +361,18 @@ const SHOW_OF_STAGE = {
     else if (stage.started_at) node.removeAttribute("value");
     else node.value = 0;
   },
+  skipped(node, stage) {
+    const isKnown = stage.ended_at && stage.total !== null;
+    setText(node, isKnown ? number(Math.max(stage.total - stage.done, 0)) : "–");
+  },
+  span(node, stage, operation) {
+    if (!stage.started_at || !operation.started_at) return;
+    const now = operation.ended_at ?? Date.now();
+    const lifetime = Math.max(secondsBetween(operation.started_at, now), 0.001);
+    const place = (seconds) => String(Math.min(Math.max((seconds / lifetime) * 100, 0), 100));
+    node.setAttribute("x", place(secondsBetween(operation.started_at, stage.started_at)));
+    node.setAttribute("width", place(secondsBetween(stage.started_at, stage.ended_at ?? now)));
+  },
 };
 
 function holds(operation) {
@@ -394,25 +390,47 @@ function regions(operation) {
   return document.querySelectorAll(`[data-operation="${operation.kind}/${operation.id}"]`);
 }
 
+/** What was told last of each operation that is under way, for what moves with the clock. */
+const underWay = new Map();
+
 function showOperation({ detail: { operation } }) {
+  const key = `${operation.kind}/${operation.id}`;
+  if (operation.is_active) underWay.set(key, operation);
+  else underWay.delete(key);
   const conditions = holds(operation);
   for (const region of regions(operation)) {
-    for (const node of region.querySelectorAll("[data-show]")) {
-      const row = node.closest("[data-stage]");
-      if (row) {
-        const stage = operation.stages.find((each) => each.stage === row.dataset.stage);
-        if (stage) SHOW_OF_STAGE[node.dataset.show]?.(node, stage);
-      } else {
-        SHOW[node.dataset.show]?.(node, operation);
-      }
-    }
+    for (const node of region.querySelectorAll("[data-show]")) showIn(node, operation);
     for (const node of region.querySelectorAll("[data-when]")) {
       node.hidden = !node.dataset.when.split(" ").some((name) => conditions[name]);
+    }
+    for (const node of region.querySelectorAll("[data-statuses]")) {
+      offer(node, node.dataset.statuses.split(" ").includes(operation.display_status));
     }
   }
 }
 
-function showEvent({ target: feed, detail: { operation, event } }) {
+function showIn(node, operation) {
+  const row = node.closest("[data-stage]");
+  if (!row) {
+    SHOW[node.dataset.show]?.(node, operation);
+    return;
+  }
+  const stage = operation.stages.find((each) => each.stage === row.dataset.stage);
+  if (stage) SHOW_OF_STAGE[node.dataset.show]?.(node, stage, operation);
+}
+
+/** A button that has the focus stays until the focus has left; the server decides anyway. */
+function offer(node, isOffered) {
+  node.dataset.offered = isOffered;
+  if (isOffered || !node.contains(document.activeElement)) node.hidden = !isOffered;
+}
+
+function withdraw({ target }) {
+  const node = target.closest?.("[data-offered=false]");
+  if (node) node.hidden = true;
+}
+
+function showLinks({ detail: { operation, event } }) {
   for (const region of regions(operation)) {
     for (const link of region.querySelectorAll("[data-link]")) {
       const id = event.payload[link.dataset.link];
@@ -420,18 +438,6 @@ function showEvent({ target: feed, detail: { operation, event } }) {
       link.href = link.dataset.href.replace("{}", id);
       link.hidden = false;
     }
-    const list = region.querySelector('[data-show="events"]');
-    if (!list) continue;
-    const row = region.querySelector('template[data-show="event-row"]').content.cloneNode(true);
-    const cell = (name) => row.querySelector(`[data-cell="${name}"]`);
-    const time = cell("time").querySelector("time");
-    time.dateTime = time.title = event.created_at;
-    time.textContent = clock(event.created_at);
-    cell("name").textContent = label(shortName(event));
-    cell("stage").textContent = feed.labelOf(event.stage);
-    cell("message").textContent = message(event);
-    list.prepend(row);
-    while (list.rows.length > Number(list.dataset.limit)) list.deleteRow(-1);
   }
 }
 
@@ -440,10 +446,16 @@ function tick() {
   for (const node of document.querySelectorAll("[data-since]")) {
     setText(node, duration(Math.max(0, secondsBetween(node.dataset.since, Date.now()))));
   }
+  for (const operation of underWay.values()) {
+    for (const region of regions(operation)) {
+      for (const node of region.querySelectorAll('[data-show="span"]')) showIn(node, operation);
+    }
+  }
 }
 
 document.addEventListener("operation-snapshot", showOperation);
 document.addEventListener("operation-event", showOperation);
-document.addEventListener("operation-event", showEvent);
+document.addEventListener("operation-event", showLinks);
+document.addEventListener("focusout", withdraw);
 setInterval(tick, 1_000);
 customElements.define("progress-feed", ProgressFeed);

@@ -67,8 +67,62 @@ def test_checks_queue_in_another_database_is_an_error(alias: str | None) -> None
     assert errors_with(orm=alias) == ["operations.E004"]
 
 
-def test_checks_another_broker_needs_no_database() -> None:
-    assert errors_with(broker_class="django_q.brokers.redis_broker.Redis", orm=None) == []
+# --- brokers ------------------------------------------------------------------------
+
+
+def errors_of(broker: str, **queue: Any) -> list[str | None]:
+    """The errors where QUEUE_BROKER is `broker`."""
+    chosen = {"broker_class", "orm", "redis"}
+    own = {key: value for key, value in settings.Q_CLUSTER.items() if key not in chosen}
+    with override_settings(
+        QUEUE_BROKER=broker, Q_CLUSTER={**own, **settings.QUEUE_BROKERS.get(broker, {}), **queue}
+    ):
+        return found()
+
+
+@pytest.mark.parametrize(
+    ("broker", "queue"), [("orm", {}), ("redis", {"redis": "redis://somewhere"}), ("sqs", {})]
+)
+def test_checks_each_broker_with_what_it_needs_is_right(broker: str, queue: dict[str, str]) -> None:
+    assert errors_of(broker, **queue) == []
+
+
+def test_checks_unknown_broker_is_an_error_that_names_the_known() -> None:
+    assert errors_of("rabbitmq") == ["operations.E008"]
+    with override_settings(QUEUE_BROKER="rabbitmq"):
+        [error] = run_checks(tags=[TAG])
+    assert "QUEUE_BROKER" in error.msg
+    assert "orm, redis, sqs" in str(error.hint)
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1:6379", "http://somewhere"])
+def test_checks_redis_without_its_address_is_an_error(address: str) -> None:
+    assert errors_of("redis", redis=address) == ["operations.E009"]
+
+
+@pytest.mark.parametrize("name", ["", "with spaces", "x" * 81, "ordered.fifo"])
+def test_checks_name_that_sqs_refuses_is_an_error_there_alone(name: str) -> None:
+    assert errors_of("sqs", name=name) == ["operations.E010"]
+    assert errors_of("orm", name=name) == []
+
+
+def test_checks_lease_longer_than_sqs_allows_is_an_error_there_alone() -> None:
+    assert errors_of("sqs", retry=43_200) == []
+    assert errors_of("sqs", retry=43_201) == ["operations.E011"]
+    assert errors_of("orm", retry=43_201) == []
+
+
+@pytest.mark.parametrize("broker", ["redis", "sqs"])
+def test_checks_remote_queue_that_claims_to_be_in_the_database_is_an_error(broker: str) -> None:
+    assert errors_of(broker, orm="default", redis="redis://somewhere") == ["operations.E004"]
+
+
+@pytest.mark.parametrize("broker", ["redis", "sqs"])
+def test_checks_remote_queue_follows_the_same_arithmetic(broker: str) -> None:
+    assert errors_of(broker, redis="redis://somewhere", retry=375) == ["operations.E002"]
+
+
+# --- tasks --------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("queue", [{"ack_failures": False}, {"max_attempts": 3}])

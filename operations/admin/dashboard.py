@@ -1,0 +1,200 @@
+"""All operations on one page, of every kind: what needs somebody first.
+
+Owns which operations are shown where, and what is said of the machinery (workers, queue,
+gates). Every list is bounded. The page is drawn here as it is; `live-page.js` draws it anew
+every few seconds, and each operation's feed moves it in between.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+from django.forms import Media
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+
+from operations import kinds, watching
+from operations.admin.base import OperationAdmin
+from operations.following import BEAT_AGE_SECONDS
+from operations.gates.report import load_report
+from operations.kinds import Kind
+from operations.models import ClusterHeartbeat, Operation
+from operations.pages import live_refresh
+from operations.queue.depth import queue_depth
+from operations.watching import Stage
+
+# Each of them holds a websocket open.
+SHOWN = 20
+RECENT = 10
+CLUSTERS_SHOWN = 50
+REFRESH_SECONDS = 10
+# In progress, and no worker has held it for so long.
+STALLED_AFTER = dt.timedelta(seconds=60)
+
+
+class Entry(NamedTuple):
+    """One operation. `stalled_for` says for how long nobody has worked on it, if so."""
+
+    operation: Operation
+    url: str
+    summary: str
+    stages: tuple[Stage, ...]
+    stalled_for: str
+
+
+class Entries(NamedTuple):
+    """`more`: there are others that are not shown."""
+
+    shown: list[Entry]
+    more: bool
+
+
+class Cluster(NamedTuple):
+    """`state`: running, starting or silent."""
+
+    row: ClusterHeartbeat
+    age: str
+    state: str
+
+
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """The page. For staff who may look at some kind of operation."""
+    seen = _admins(request)
+    if not seen:
+        raise PermissionDenied
+    clusters = _clusters()
+    context = {
+        **admin.site.each_context(request),
+        **live_refresh(request),
+        "title": "Operations",
+        "dashboard_url": request.path,
+        "media": sum((each.media for each in seen), Media()),
+        "refresh_seconds": REFRESH_SECONDS,
+        "attention": _entries(request, seen, attention, SHOWN, "-pk"),
+        "running": _entries(request, seen, running, SHOWN, "-pk"),
+        "recent": _entries(request, seen, recent, RECENT, "-ended_at"),
+        "lists": [(each.list_url(), each.opts.verbose_name_plural) for each in seen],
+        "clusters": clusters,
+        "is_alive": any(each.state == "running" for each in clusters),
+        "depth": queue_depth(),
+        "gates": load_report(),
+        "places": settings.OPERATION_MAX_CONCURRENT_JOBS,
+    }
+    return TemplateResponse(request, "admin/operations/dashboard.html", context)
+
+
+def may_see_dashboard(request: HttpRequest) -> bool:
+    return bool(_admins(request))
+
+
+# --- which operations -------------------------------------------------------------
+
+
+def attention(page: OperationAdmin) -> Q:
+    """Failed and not dealt with, waiting, or in nobody's hands."""
+    status = page.model.Status
+    failed = Q(status=status["FAILED"]) & ~page.settled()
+    waiting = _runnable(page) & ~Q(waiting_reason="")
+    return failed | waiting | _stalled(page)
+
+
+def running(page: OperationAdmin) -> Q:
+    """Under way, or paused."""
+    return _has_status(page, page.model.ACTIVE) & ~attention(page)
+
+
+def recent(page: OperationAdmin) -> Q:
+    ended = Q(ended_at__isnull=False) & ~_has_status(page, page.model.ACTIVE)
+    return ended & ~attention(page)
+
+
+def _stalled(page: OperationAdmin) -> Q:
+    job = kinds.get(page.model.kind).job
+    held = job._default_manager.filter(
+        **{job.operation_field: OuterRef("pk")}, lease_until__gt=Now()
+    )
+    return Q(
+        ~Exists(held),
+        status=page.model.Status["IN_PROGRESS"],
+        updated_at__lt=Now() - STALLED_AFTER,
+        waiting_reason="",
+    )
+
+
+def _runnable(page: OperationAdmin) -> Q:
+    return _has_status(page, page.model.RUNNABLE)
+
+
+def _has_status(page: OperationAdmin, names: Iterable[str]) -> Q:
+    return Q(status__in=[page.model.Status[name] for name in names])
+
+
+def _admins(request: HttpRequest) -> list[OperationAdmin]:
+    """The pages of the kinds that this user may look at."""
+    pages = (_admin_of(kind) for kind in kinds.all_kinds())
+    return [page for page in pages if page and page.has_view_permission(request)]
+
+
+def _admin_of(kind: Kind[Any]) -> OperationAdmin | None:
+    if not admin.site.is_registered(kind.operation):
+        return None
+    page = admin.site.get_model_admin(kind.operation)
+    return page if isinstance(page, OperationAdmin) else None
+
+
+def _entries(
+    request: HttpRequest, pages: list[OperationAdmin], which: Any, limit: int, order: str
+) -> Entries:
+    found: list[Entry] = []
+    for page in pages:
+        operations: QuerySet[Any] = page.get_queryset(request).filter(which(page))
+        found += [
+            Entry(
+                operation=each,
+                url=page.page_url(each),
+                summary=page.summary(each),
+                stages=page.stage_definitions(),
+                stalled_for=_stalled_for(each) if which is attention else "",
+            )
+            for each in operations.select_related("requested_by").order_by(order)[: limit + 1]
+        ]
+    # Ids of different kinds don't compare: by time, as each kind's were.
+    found.sort(
+        key=lambda entry: (
+            (entry.operation.ended_at if which is recent else None) or entry.operation.created_at
+        ),
+        reverse=True,
+    )
+    return Entries(found[:limit], len(found) > limit)
+
+
+def _stalled_for(operation: Operation) -> str:
+    if not operation.has_status("IN_PROGRESS") or operation.waiting_reason:
+        return ""
+    return watching.duration((timezone.now() - operation.updated_at).total_seconds())
+
+
+# --- the machinery ------------------------------------------------------------------
+
+
+def _clusters() -> list[Cluster]:
+    rows = ClusterHeartbeat.objects.annotate(age=Now() - F("beat_at")).order_by("cluster")
+    return [
+        Cluster(row, watching.duration(row.age.total_seconds()), _state(row))
+        for row in rows[:CLUSTERS_SHOWN]
+    ]
+
+
+def _state(row: Any) -> str:
+    if row.age.total_seconds() > BEAT_AGE_SECONDS:
+        return "silent"
+    # The row is made with the two equal, before any worker has shown anything.
+    return "running" if row.beat_at > row.started_at else "starting"

@@ -1,0 +1,121 @@
+"""Steering an operation from a page, whatever page: one view that does a verb and goes back.
+
+Owns the round trip (confirmation, message, redirect), not what a verb does or who may:
+that is `operations.verbs`. Works without JavaScript.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseRedirect,
+)
+from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from operations import kinds, verbs
+from operations.exceptions import OperationError, UnknownKind
+from operations.models import Operation
+
+
+@login_required
+def control(request: HttpRequest, kind: str, id: int, verb: str) -> HttpResponse:
+    """POST does `verb` and goes to `next`, with a message of how it went. GET asks once more
+    before a final one. What the user may not see is answered like what doesn't exist."""
+    if verb not in verbs.VERBS:
+        raise Http404
+    operation = _find(request, kind, id)
+    if request.method == "POST":
+        _do(request, operation, verb)
+        return HttpResponseRedirect(next_url(request))
+    if request.method in ("GET", "HEAD") and verbs.VERBS[verb].is_final:
+        return _ask(request, operation, verbs.VERBS[verb])
+    return HttpResponseNotAllowed(["POST"])
+
+
+def next_url(request: HttpRequest) -> str:
+    """Where the request wants to go on: its `next` if that is a page of ours, or the start."""
+    wanted = request.POST.get("next") or request.GET.get("next", "")
+    is_ours = url_has_allowed_host_and_scheme(
+        wanted, allowed_hosts={request.get_host()}, require_https=request.is_secure()
+    )
+    return wanted if is_ours else reverse("home")
+
+
+def live_refresh(request: HttpRequest) -> dict[str, Any]:
+    """To put into the context of a page that `live-page.js` draws anew: messages wait for
+    the page that somebody has asked for, and don't vanish into another tab's refresh."""
+    return {"messages": ()} if "X-Live-Refresh" in request.headers else {}
+
+
+def confirmation(request: HttpRequest, *, back_url: str, **context: Any) -> TemplateResponse:
+    """A page that asks before something final, in the frame of the page it came from.
+
+    Its template takes `title`, `text`, `items` (lines, each a text), `action` (where to
+    POST), `fields` (pairs of name and value to send along), `label` (of the button).
+    """
+    is_admin = request.user.is_staff and back_url.startswith(reverse("admin:index"))
+    frame = admin.site.each_context(request) if is_admin else {}
+    return TemplateResponse(
+        request,
+        "operations/confirm.html",
+        {
+            **frame,
+            "base": "admin/base_site.html" if is_admin else "base.html",
+            "back_url": back_url,
+            **context,
+        },
+    )
+
+
+def _find(request: HttpRequest, kind: str, operation_id: int) -> Operation:
+    try:
+        model = kinds.get(kind).operation
+    except UnknownKind as error:
+        raise Http404 from error
+    # A larger number is no id, and PostgreSQL refuses to look for it.
+    operation: Operation | None = (
+        model.viewable_by(request.user).filter(pk=operation_id).first()
+        if operation_id < 2**63
+        else None
+    )
+    if operation is None:
+        raise Http404
+    return operation
+
+
+def _do(request: HttpRequest, operation: Operation, verb: str) -> None:
+    try:
+        verbs.apply(verb, operation, by=request.user)
+    except (OperationError, PermissionDenied) as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, f"{operation} was {verbs.VERBS[verb].done}.")
+
+
+def _ask(request: HttpRequest, operation: Operation, verb: verbs.Verb) -> HttpResponse:
+    if verb not in verbs.offered(operation, request.user):
+        # Nothing to confirm: say why, as doing it would.
+        messages.error(
+            request, f"{operation} is {operation.display_status}: you can't {verb.name} it now."
+        )
+        return HttpResponseRedirect(next_url(request))
+    back_url = next_url(request)
+    return confirmation(
+        request,
+        back_url=back_url,
+        title=f"{verb.label} {operation}?",
+        text=verb.explanation,
+        action=request.path,
+        fields=[("next", back_url)],
+        label=f"{verb.label} it",
+    )

@@ -1,0 +1,3 @@
+from tests.aws import aws, moto_server
+
+__all__ = ["aws", "moto_server"]
