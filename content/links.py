@@ -80,6 +80,24 @@ def rewrite_links(text: str, new_key: Callable[[Link], str | None]) -> str:
     return _LINK.sub(rewritten, text)
 
 
+def replace_link(text: str, old: Link, new: Link) -> str:
+    """`text` with each `old` link made `new`; full stops are read as in `rewrite_links`."""
+
+    def replaced(match: re.Match[str]) -> str:
+        level, written = match.groups()
+        if level == old.level and old.key in _readings(written):
+            return f"{new}{written[len(old.key) :]}"
+        return match.group()
+
+    return _LINK.sub(replaced, text)
+
+
+def parse_link(text: str) -> Link | None:
+    """The one link that `text` is, with or without `content:`; None if it is anything else."""
+    match = _LINK.fullmatch(f"{LINK_MARK}{text.strip().removeprefix(LINK_MARK)}")
+    return Link(*match.groups()) if match else None
+
+
 def unknown_links(text: str, is_known: Callable[[Link], bool]) -> list[Link]:
     """The links in `text` that `is_known` doesn't know, in order, once for each place.
 

@@ -36,6 +36,10 @@ class Episode(Node):
         PUBLISHED = "published", "Published"
         ARCHIVED = "archived", "Archived"
         COPYING = "copying", "Copying"
+        REMOVING = "removing", "Removing"
+
+    # A copy in the making, and one that is being taken away: not there for anybody.
+    HIDDEN = (Status.COPYING, Status.REMOVING)
 
     class GenerationStatus(models.TextChoices):
         PENDING = "PENDING", "Pending"
@@ -141,7 +145,13 @@ class Block(Node):
     class Meta:
         db_table = "blocks"
         ordering = ["position", "id"]
-        indexes = [models.Index(fields=["item", "id"], name="blocks_item_id")]
+        indexes = [
+            models.Index(fields=["item", "id"], name="blocks_item_id"),
+            # Who else uses a file: asked before one is deleted.
+            models.Index(
+                fields=["media"], name="blocks_media", condition=models.Q(media__isnull=False)
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name or f"Block {self.pk}"

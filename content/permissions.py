@@ -19,7 +19,7 @@ def can_add_episode(user: AnyUser) -> bool:
 
 
 def can_view_episode(user: AnyUser, episode: Episode) -> bool:
-    if episode.status == Episode.Status.COPYING:
+    if episode.status in Episode.HIDDEN:
         return False
     return _is_owner(user, episode) or _has_permission(user, "view")
 

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 
 class EpisodeQuerySet(models.QuerySet["Episode"]):
     def visible(self) -> EpisodeQuerySet:
-        """Without copies in the making: a copy exists for its users once it is verified."""
-        return self.exclude(status="copying")
+        """Without copies in the making or being removed: a copy exists for its users once it
+        is verified, and for as long as it is whole."""
+        return self.exclude(status__in=self.model.HIDDEN)
 
     def viewable_by(self, user: Any) -> EpisodeQuerySet:
         """Visible episodes that `user` owns, or all of them with the view permission."""

@@ -13,11 +13,9 @@ from content.models import Episode, Node
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
-# What a person may set: "copying" belongs to the copy that is being made.
+# What a person may set: the others belong to a copy that is being made or removed.
 SELECTABLE_STATUSES: list[tuple[str, str]] = [
-    (status.value, str(status.label))
-    for status in Episode.Status
-    if status != Episode.Status.COPYING
+    (status.value, str(status.label)) for status in Episode.Status if status not in Episode.HIDDEN
 ]
 
 

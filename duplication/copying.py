@@ -22,6 +22,7 @@ from duplication.walk import (
     Position,
     checksum_sql,
     columns_sql,
+    links_hash_sql,
     one,
     plan_for_walking,
     walk_sql,
@@ -43,8 +44,8 @@ class DuplicateBase(Work[DuplicationJob]):
             plan_for_walking(cursor)
             # The key-share lock keeps the original from being deleted under the chunk.
             cursor.execute(
-                "SELECT 1 FROM episodes WHERE id = %s FOR KEY SHARE",
-                [job.duplication.org_episode_id],
+                "SELECT 1 FROM episodes WHERE id = %s AND status <> %s FOR KEY SHARE",
+                [job.duplication.org_episode_id, Episode.Status.REMOVING],
             )
             if cursor.fetchone() is None:
                 raise OriginalEpisodeNotFound(job.duplication.org_episode_id)
@@ -58,7 +59,7 @@ class DuplicateBase(Work[DuplicationJob]):
             return self.open_level(job, above, level)
         upper = job.parameters["upper"]
         start = Position.of(job.cursor or job.parameters["lower"])
-        count, checksum, ids, last, with_link = one(
+        count, checksum, ids, links, last, with_link = one(
             cursor,
             chunk_sql(above, level, upper=bool(upper)),
             {
@@ -83,7 +84,12 @@ class DuplicateBase(Work[DuplicationJob]):
             finished=finished,
             rows=count,
             done=count,
-            counts={"rows": count, "checksum": int(checksum), "ids": int(ids)},
+            counts={
+                "rows": count,
+                "checksum": int(checksum),
+                "ids": int(ids),
+                "links": int(links),
+            },
             notes=notes,
         )
 
@@ -195,6 +201,7 @@ def chunk_sql(above: Level, level: Level, *, upper: bool) -> str:
         SELECT count(*),
             coalesce(sum({checksum}), 0),
             coalesce(sum(hashint8extended(id, 0)), 0),
+            coalesce(sum({links_hash_sql(level, identity="id", row="chunk")}), 0),
             {LAST},
             array_agg(id) FILTER (WHERE has_link)
         FROM chunk"""

@@ -9,6 +9,18 @@ class CannotStart(OperationError):
     code = "cannot_start"
 
 
+class CannotCatchUp(OperationError):
+    """There is nothing to catch up, or not now. The message says why."""
+
+    code = "cannot_catch_up"
+
+
+class CannotMend(OperationError):
+    """A link can't be pointed where it was asked to. The message says what to do."""
+
+    code = "cannot_mend"
+
+
 class OriginalEpisodeNotFound(WorkFailed):
     code = "original_episode_not_found"
 
@@ -20,3 +32,12 @@ class OriginalEpisodeNotFound(WorkFailed):
 
 class VerificationFailed(WorkFailed):
     code = "verification_failed"
+
+
+class CannotRemove(WorkFailed):
+    """A copy can't be taken away, found out at once or on the way. `code` names the reason,
+    the message adds a way on."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code

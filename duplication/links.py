@@ -1,7 +1,8 @@
 """After the rows: links in the copied text that point into the original point into the copy.
 
 Only rows that may hold a link are looked at (the id map knows them), a chunk of them at a
-time. Links to elsewhere stay as they are.
+time. Links to elsewhere and to nothing stay as they are and are listed (`LinkFinding`).
+Mending those is `duplication.mending`'s.
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from typing import Any
 
 from django.db import connection
 
-from duplication.levels import TREE, Level
-from duplication.models import DuplicationJob, IdMap
+from content.links import LINK_PATTERN
+from duplication.levels import BLOCKS, ITEMS, PARTS, TREE, Level
+from duplication.models import DuplicationJob, IdMap, LinkFinding
 from duplication.walk import one
 from operations.work import Step, Work
 
 # The links that content.links.linked_ids finds, in PostgreSQL's dialect: the whole key is an
 # id, but for full stops that end a sentence. Eighteen digits always fit a bigint.
 LINK = r"(?<![A-Za-z0-9._~/-])content:(part|item|block)/([1-9][0-9]{0,17})(?!\.*[A-Za-z0-9_~-])"
+ID = "^[1-9][0-9]{0,17}$"
 
 
 class RewriteLinks(Work[DuplicationJob]):
@@ -30,10 +33,14 @@ class RewriteLinks(Work[DuplicationJob]):
     def step(self, job: DuplicationJob, size: int, prepared: Any) -> Step:
         index, after = job.cursor or [0, 0]
         level = TREE[index]
-        rows, rewritten, kept, last = 0, 0, 0, None
-        if level.text_fields:
-            with connection.cursor() as cursor:
-                rows, rewritten, kept, last = one(
+        rows, rewritten, external, unresolved, last = 0, 0, 0, 0, None
+        with connection.cursor() as cursor:
+            if job.cursor is None:
+                # Without statistics of what the copy has just written the planner looks a
+                # link up through the wrong index, and reads the whole level for each.
+                cursor.execute("ANALYZE (SKIP_LOCKED) id_map")
+            if level.text_fields:
+                rows, rewritten, external, unresolved, last = one(
                     cursor,
                     rewrite_sql(level),
                     {"duplication": job.duplication_id, "after": after, "size": size},
@@ -45,7 +52,12 @@ class RewriteLinks(Work[DuplicationJob]):
             rows=rows,
             done=rows,
             total=None if job.cursor else self._total(job),
-            counts={"rows": rows, "links_rewritten": rewritten, "links_kept": kept},
+            counts={
+                "rows": rows,
+                "links_rewritten": rewritten,
+                "links_external": external,
+                "links_unresolved": unresolved,
+            },
         )
 
     def _total(self, job: DuplicationJob) -> int:
@@ -53,49 +65,153 @@ class RewriteLinks(Work[DuplicationJob]):
 
 
 def rewrite_sql(level: Level) -> str:
-    """Rewrite one chunk; answers (rows, links rewritten, links kept, last new id).
+    """Rewrite one chunk and list what is left as it is; answers (rows, links rewritten, links
+    to elsewhere, links to nothing, last new id).
 
     A text is taken apart into what stands between its links and the links themselves, each
-    link is looked up in the id map, and the text is put together again in order.
+    link is looked up in the id map, and the text is put together again in order. All parts
+    of the statement see the rows as they were before it.
     """
-    texts = [
-        f"""
-        LATERAL (
-            SELECT string_agg(
-                    piece.text || CASE WHEN link.parts IS NULL THEN ''
-                        ELSE 'content:' || link.parts[1] || '/'
-                            || coalesce(target.new_id::text, link.parts[2]) END,
-                    '' ORDER BY piece.n) AS text,
-                count(target.new_id) AS rewritten,
-                count(link.parts) - count(target.new_id) AS kept
-            FROM regexp_split_to_table(row.{column}, '{LINK}') WITH ORDINALITY AS piece(text, n)
-            LEFT JOIN regexp_matches(row.{column}, '{LINK}', 'g') WITH ORDINALITY
-                AS link(parts, n) ON link.n = piece.n
-            LEFT JOIN id_map target ON target.duplication_id = %(duplication)s
-                AND target.type = link.parts[1] AND target.org_id = link.parts[2]::bigint
-        ) AS {column}_"""
-        for column in level.text_fields
-    ]
     sets = ", ".join(f"{column} = found.{column}" for column in level.text_fields)
     columns = ", ".join(f"{column}_.text AS {column}" for column in level.text_fields)
     rewritten = " + ".join(f"{column}_.rewritten" for column in level.text_fields)
-    kept = " + ".join(f"{column}_.kept" for column in level.text_fields)
     return f"""
-        WITH chunk AS (
+        WITH chunk AS MATERIALIZED (
             SELECT new_id FROM id_map
             WHERE duplication_id = %(duplication)s AND type = '{level.node}' AND has_link
                 AND new_id > %(after)s
             ORDER BY new_id LIMIT %(size)s
         ),
         found AS MATERIALIZED (
-            SELECT row.id, {columns}, {rewritten} AS rewritten, {kept} AS kept
+            SELECT row.id, {columns}, {rewritten} AS rewritten
             FROM chunk JOIN {level.table} row ON row.id = chunk.new_id,
-                {", ".join(texts)}
+                {_rewritten_sql(level, row="row")}
         ),
         written AS (
             UPDATE {level.table} SET {sets} FROM found
             WHERE {level.table}.id = found.id AND found.rewritten > 0
-        )
-        SELECT (SELECT count(*) FROM chunk), coalesce(sum(rewritten), 0)::bigint,
-            coalesce(sum(kept), 0)::bigint, (SELECT max(new_id) FROM chunk)
-        FROM found"""
+        ),
+        kept AS MATERIALIZED (
+            {_kept_sql(level, f"chunk JOIN {level.table} row ON row.id = chunk.new_id")}
+        ),
+        listed AS ({_list_sql(level)})
+        SELECT (SELECT count(*) FROM chunk),
+            (SELECT coalesce(sum(rewritten), 0)::bigint FROM found),
+            (SELECT count(*) FROM kept WHERE points_to = '{LinkFinding.Target.EXTERNAL.value}'),
+            (SELECT count(*) FROM kept WHERE points_to = '{LinkFinding.Target.UNRESOLVED.value}'),
+            (SELECT max(new_id) FROM chunk)"""
+
+
+def text_sql(column: str, *, row: str) -> str:
+    """The text of a field of `row` (an alias, with `has_link`) as it belongs in the copy."""
+    return f"""
+        CASE WHEN {row}.has_link THEN (
+            SELECT {REWRITTEN} FROM {_pieces_sql(f"{row}.{column}")}
+        ) ELSE {row}.{column} END"""
+
+
+def _rewritten_sql(level: Level, *, row: str) -> str:
+    """For each text field of `row` a lateral item `<field>_` with its `text` as it belongs in
+    the copy, and how many links were `rewritten` for that."""
+    return ", ".join(
+        f"""
+        LATERAL (
+            SELECT {REWRITTEN} AS text, count(target.new_id) AS rewritten
+            FROM {_pieces_sql(f"{row}.{column}")}
+        ) AS {column}_"""
+        for column in level.text_fields
+    )
+
+
+REWRITTEN = """string_agg(
+                piece.text || CASE WHEN link.parts IS NULL THEN ''
+                    ELSE 'content:' || link.parts[1] || '/'
+                        || coalesce(target.new_id::text, link.parts[2]) END,
+                '' ORDER BY piece.n)"""
+
+
+def _pieces_sql(text: str) -> str:
+    return f"""
+            regexp_split_to_table({text}, '{LINK}') WITH ORDINALITY AS piece(text, n)
+            LEFT JOIN regexp_matches({text}, '{LINK}', 'g') WITH ORDINALITY
+                AS link(parts, n) ON link.n = piece.n
+            LEFT JOIN id_map target ON target.duplication_id = %(duplication)s
+                AND target.type = link.parts[1] AND target.org_id = link.parts[2]::bigint"""
+
+
+def left_sql(level: Level, *, row: str) -> str:
+    """How many links in the text of `row` (an alias, with `has_link`) point to what was
+    copied: none, once they have been rewritten."""
+    return f"""
+        CASE WHEN {row}.has_link THEN (
+            SELECT count(*) FROM (VALUES {_texts(level, row)}) AS texts(field, text),
+                regexp_matches(texts.text, '{LINK}', 'g') AS link(parts)
+            JOIN id_map target ON target.duplication_id = %(duplication)s
+                AND target.type = link.parts[1] AND target.org_id = link.parts[2]::bigint
+        ) ELSE 0 END"""
+
+
+def list_again(cursor: Any, level: Level, *, duplication_id: int, new_ids: list[int]) -> None:
+    """List the kept links of these rows of the copy anew, from the original's text, which
+    they have just taken over."""
+    LinkFinding.objects.filter(
+        duplication=duplication_id, type=level.node, new_id__in=new_ids
+    ).delete()
+    columns = ", ".join(f"o.{column}" for column in level.text_fields)
+    rows = f"""(
+        SELECT n.id, {columns} FROM {level.table} n JOIN {level.table} o ON o.id = n.orig_id
+        WHERE n.id = ANY(%(new_ids)s)
+    ) AS row"""
+    cursor.execute(
+        f"WITH kept AS MATERIALIZED ({_kept_sql(level, rows)}) {_list_sql(level)}",
+        {"duplication": duplication_id, "new_ids": new_ids},
+    )
+
+
+def _list_sql(level: Level) -> str:
+    return f"""
+        INSERT INTO {LinkFinding._meta.db_table} (duplication_id, points_to, type, new_id,
+            field, target_type, target_key, target_episode_id)
+        SELECT DISTINCT %(duplication)s::bigint, points_to, '{level.node}', id, field,
+            target_type, target_key, episode_id
+        FROM kept
+        ON CONFLICT DO NOTHING"""
+
+
+def _kept_sql(level: Level, rows: str) -> str:
+    """The links in `rows` (a FROM item with an alias `row` for the copy's id and the original's
+    texts) that point to nothing that was copied, and where they lead."""
+    return f"""
+        SELECT written.id, written.field, written.target_type, written.target_key,
+            place.episode_id,
+            CASE WHEN place.episode_id IS NULL THEN '{LinkFinding.Target.UNRESOLVED.value}'
+                ELSE '{LinkFinding.Target.EXTERNAL.value}' END AS points_to
+        FROM (
+            SELECT row.id, texts.field, link.parts[1] AS target_type, key.text AS target_key,
+                CASE WHEN key.text ~ '{ID}' THEN key.text::bigint END AS target_id
+            FROM {rows}
+            CROSS JOIN LATERAL (VALUES {_texts(level, "row")}) AS texts(field, text)
+            CROSS JOIN LATERAL regexp_matches(texts.text, '{LINK_PATTERN}', 'g') AS link(parts)
+            CROSS JOIN LATERAL (
+                SELECT coalesce(nullif(rtrim(link.parts[2], '.'), ''), link.parts[2])
+            ) AS key(text)
+        ) AS written
+        LEFT JOIN LATERAL (
+            SELECT episode_id FROM {PARTS.table} WHERE written.target_type = '{PARTS.node}'
+                AND id = written.target_id
+            UNION ALL
+            SELECT p.episode_id FROM {ITEMS.table} i JOIN {PARTS.table} p ON p.id = i.part_id
+            WHERE written.target_type = '{ITEMS.node}' AND i.id = written.target_id
+            UNION ALL
+            SELECT p.episode_id FROM {BLOCKS.table} b JOIN {ITEMS.table} i ON i.id = b.item_id
+                JOIN {PARTS.table} p ON p.id = i.part_id
+            WHERE written.target_type = '{BLOCKS.node}' AND b.id = written.target_id
+        ) AS place ON true
+        WHERE NOT EXISTS (
+            SELECT 1 FROM id_map target WHERE target.duplication_id = %(duplication)s
+                AND target.type = written.target_type AND target.org_id = written.target_id
+        )"""
+
+
+def _texts(level: Level, row: str) -> str:
+    return ", ".join(f"('{column}', {row}.{column})" for column in level.text_fields)

@@ -15,7 +15,12 @@ from duplication.models import Duplication
 from operations import idempotency, telemetry
 
 MAX_LANES = 8
+MAX_TITLE_LENGTH: int = Duplication._meta.get_field("title").max_length or 0
 TITLE_SUFFIX = " (copy)"
+MEDIA_REQUIRED_NEEDS_COPY = (
+    "Files can be required only where they are copied: choose the media strategy copy, or don't "
+    "require them."
+)
 
 
 class Started(NamedTuple):
@@ -33,6 +38,8 @@ def start_duplication(
     lanes: int | None = None,
     idempotency_key: str | None = None,
     beside_active: bool = False,
+    media_strategy: str = Duplication.MediaStrategy.SHARE,
+    media_required: bool = False,
 ) -> Started:
     """Start copying an episode and answer at once; workers do the rest.
 
@@ -42,14 +49,17 @@ def start_duplication(
     ORM broker) the job's delivery together. Raises CannotStart and IdempotencyKeyReused;
     permission is the caller's to check.
     """
-    lanes = settings.DUPLICATION_LANES if lanes is None else lanes
-    if not 1 <= lanes <= MAX_LANES:
-        raise CannotStart(f"lanes is {lanes}: use a number from 1 to {MAX_LANES}.")
+    lanes = usable_lanes(lanes)
+    if media_strategy not in Duplication.MediaStrategy:
+        allowed = " or ".join(Duplication.MediaStrategy.values)
+        raise CannotStart(f"media_strategy is {media_strategy!r}: use {allowed}.")
+    if media_required and media_strategy != Duplication.MediaStrategy.COPY:
+        raise CannotStart(MEDIA_REQUIRED_NEEDS_COPY)
     request = idempotency.Request(
         Duplication.kind,
         requested_by,
         idempotency_key or "",
-        [episode_id, title, lanes, beside_active],
+        [episode_id, title, lanes, beside_active, str(media_strategy), media_required],
     )
     with telemetry.span("duplication", episode_id=episode_id), transaction.atomic():
         if idempotency_key and (earlier := idempotency.answered(request)):
@@ -65,18 +75,38 @@ def start_duplication(
         if active and not beside_active:
             started = Started(active, created=False)
         else:
-            started = Started(_create(episode, requested_by, title, lanes), created=True)
+            duplication = _create(
+                episode, requested_by, title, lanes, media_strategy, media_required
+            )
+            started = Started(duplication, created=True)
         if idempotency_key:
             idempotency.remember(request, started.duplication)
         return started
 
 
-def _create(episode: Episode, requested_by: Any, title: str, lanes: int) -> Duplication:
+def usable_lanes(lanes: int | None) -> int:
+    """None is the installation's own number. Raises CannotStart for one out of range."""
+    lanes = settings.DUPLICATION_LANES if lanes is None else lanes
+    if not 1 <= lanes <= MAX_LANES:
+        raise CannotStart(f"lanes is {lanes}: use a number from 1 to {MAX_LANES}.")
+    return lanes
+
+
+def _create(
+    episode: Episode,
+    requested_by: Any,
+    title: str,
+    lanes: int,
+    media_strategy: str,
+    media_required: bool,
+) -> Duplication:
     duplication = Duplication.objects.create(
         episode=episode,
         org_episode_id=episode.pk,
         title=title or copy_title(episode.title),
         lanes=lanes,
+        media_strategy=media_strategy,
+        media_required=media_required,
         requested_by=requested_by,
         traceparent=telemetry.current_traceparent(),
     )
@@ -87,5 +117,4 @@ def _create(episode: Episode, requested_by: Any, title: str, lanes: int) -> Dupl
 
 
 def copy_title(title: str) -> str:
-    room = Duplication._meta.get_field("title").max_length or 0
-    return title[: room - len(TITLE_SUFFIX)] + TITLE_SUFFIX
+    return title[: MAX_TITLE_LENGTH - len(TITLE_SUFFIX)] + TITLE_SUFFIX

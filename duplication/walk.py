@@ -12,6 +12,7 @@ the original parents again, and below the new ones).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -103,10 +104,22 @@ def checksum_sql(level: Level, *, parent: str, identity: str, row: str) -> str:
     return row_hash_sql(parent, identity, *values)
 
 
-def columns_sql(level: Level, *own: str) -> str:
+def links_hash_sql(level: Level, *, identity: str, row: str) -> str:
+    """A 64-bit hash of the texts that `checksum_sql` hashes without their links' ids, with
+    them; 0 for a row without a link. Tells whether the original's own links have changed."""
+    texts = [f"{row}.{column}" for column in level.text_fields]
+    return f"CASE WHEN {row}.has_link THEN {row_hash_sql(identity, *texts)} ELSE 0 END"
+
+
+def columns_sql(level: Level, *own: str, instead: Mapping[str, str] | None = None) -> str:
     """What a walk selects for a checksum: `own` columns, the copied ones, and `has_link`,
-    which is whether a row's text may hold a link (only such rows are looked at for links)."""
-    columns = [f"c.{column}" for column in (*own, *level.copied)]
+    which is whether a row's text may hold a link (only such rows are looked at for links).
+    `instead` gives copied columns another expression than their own value."""
+    columns = [f"c.{column}" for column in own]
+    for column in level.copied:
+        columns.append(
+            f"{instead[column]} AS {column}" if instead and column in instead else f"c.{column}"
+        )
     tests = [f"strpos(c.{column}, '{LINK_MARK}') > 0" for column in level.text_fields]
     return ", ".join([*columns, f"coalesce({' OR '.join(tests)}, false) AS has_link"])
 

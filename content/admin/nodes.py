@@ -90,7 +90,7 @@ class NodeAdmin(ModelAdmin):
     def without_copies_in_the_making(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         # Few and mostly none: asked for first, so that the usual list needs no join.
         copying = list(
-            Episode.objects.filter(status=Episode.Status.COPYING).values_list("pk", flat=True)
+            Episode.objects.filter(status__in=Episode.HIDDEN).values_list("pk", flat=True)
         )
         if not copying:
             return queryset
@@ -277,7 +277,7 @@ class EpisodeAdmin(NodeAdmin):
     )
 
     def without_copies_in_the_making(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.exclude(status=Episode.Status.COPYING)
+        return queryset.exclude(status__in=Episode.HIDDEN)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ("-id",)

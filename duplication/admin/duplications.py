@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
-from django.contrib import admin, messages
-from django.contrib.admin.options import ModelAdmin
-from django.core.paginator import Paginator
-from django.db.models import Q, QuerySet
-from django.forms import Script
-from django.http import (
-    HttpRequest,
-    HttpResponse,
-    HttpResponseNotAllowed,
-    HttpResponseRedirect,
-)
+from django.contrib import admin
+from django.db.models import Q
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
-from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.text import Truncator
+from django.views.decorators.http import require_POST
 
-from content.admin.pagination import BoundedPaginator
 from content.links import as_id
 from content.permissions import can_view_episode
-from duplication.admin.stages import LABELS, STAGES
+from duplication.admin.copies import CopyOperationAdmin, duplication_url, episode_url
+from duplication.admin.findings import catch_up, mend
+from duplication.admin.removals import removal_url, way_to_removal
+from duplication.admin.sections import sections_of
 from duplication.admin.starting import may_duplicate, start_page, start_url
-from duplication.models import Duplication, DuplicationJob
-from operations import watching
-from operations.models import Event
-
-EVENTS_SHOWN = 50
+from duplication.models import Duplication
+from duplication.removal.asking import remove_page
+from duplication.stages import STAGES
+from operations.admin import Section, WayOn
 
 
 @admin.register(Duplication)
-class DuplicationAdmin(ModelAdmin):
-    """To look at only. One sees one's own, or all with the model's view permission."""
-
+class DuplicationAdmin(CopyOperationAdmin):
+    stages = STAGES
     list_display = (
         "id",
         "state",
@@ -47,63 +41,18 @@ class DuplicationAdmin(ModelAdmin):
         "started",
         "lasted",
     )
-    list_display_links = ("id",)
-    list_filter = ("status", "created_at")
+    list_select_related = ("requested_by", "episode", "new_episode")
     search_fields = ("title",)
     search_help_text = "Words of a title, or the id of a duplication or an episode."
-    ordering = ("-id",)
-    sortable_by: ClassVar[tuple[str, ...]] = ()
-    actions = None
-    list_per_page = 50
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-
-    class Media:
-        js = [Script("operations/progress-feed.js", type="module")]
-
-    # --- who may what ----------------------------------------------------------
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        if super().has_view_permission(request, obj):
-            return True
-        if obj is not None:
-            return bool(obj.requested_by_id == request.user.pk)
-        return may_duplicate(request)
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return Duplication.viewable_by(request.user).order_by(*self.ordering)
+    page_template = "admin/duplication/duplication/change_form.html"
 
     # --- the list ----------------------------------------------------------------
 
-    def changelist_view(
-        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
-    ) -> Any:
-        return super().changelist_view(request, {"title": "Duplications", **(extra_context or {})})
-
-    def get_paginator(
-        self, request: HttpRequest, queryset: QuerySet[Any], per_page: int, *args: Any, **kw: Any
-    ) -> Paginator:
-        page = as_id(request.GET.get("p", "1")) or 1
-        return BoundedPaginator(queryset, per_page, page=page, count_order=())
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
-    ) -> tuple[QuerySet[Any], bool]:
-        if not search_term:
-            return queryset, False
-        found = Q(title__icontains=search_term) | Q(episode__title__icontains=search_term)
-        if (number := as_id(search_term)) is not None:
+    def search_condition(self, text: str) -> Q:
+        found = Q(title__icontains=text) | Q(episode__title__icontains=text)
+        if (number := as_id(text)) is not None:
             found |= Q(pk=number) | Q(org_episode_id=number) | Q(new_episode=number)
-        return queryset.filter(found), False
+        return found
 
     @admin.display(description="episode")
     def original(self, duplication: Duplication) -> str:
@@ -117,73 +66,97 @@ class DuplicationAdmin(ModelAdmin):
 
     @admin.display(description="copy")
     def copy(self, duplication: Duplication) -> str:
-        return self._cell("copy", duplication, copy_url=copy_url(duplication))
-
-    @admin.display(description="state")
-    def state(self, duplication: Duplication) -> str:
-        return self._cell("state", duplication)
-
-    @admin.display(description="progress")
-    def how_far(self, duplication: Duplication) -> str:
-        percent = watching.percent(duplication, STAGES)
-        return self._cell("progress", duplication, stages=STAGES, percent=percent)
-
-    @admin.display(description="started")
-    def started(self, duplication: Duplication) -> str:
-        return self._cell("started", duplication)
-
-    @admin.display(description="duration")
-    def lasted(self, duplication: Duplication) -> str:
-        return self._cell("lasted", duplication)
-
-    def _cell(self, cell: str, duplication: Duplication, **context: Any) -> str:
         return render_to_string(
-            f"admin/duplication/duplication/cells/{cell}.html",
-            {"duplication": duplication, **context},
+            "admin/duplication/duplication/cells/copy.html",
+            {"operation": duplication, "copy_url": copy_url(duplication)},
+        )
+
+    def empty_text(self) -> SafeString:
+        return format_html(
+            "No episode has been duplicated yet. Choose some in the"
+            ' <a href="{}">list of episodes</a> and there the action'
+            " “Duplicate selected episodes”.",
+            reverse("admin:content_episode_changelist"),
         )
 
     # --- the page ------------------------------------------------------------------
 
     def get_urls(self) -> list[URLPattern]:
-        start = path(
-            "start/",
-            self.admin_site.admin_view(self.start_view),
-            name="duplication_duplication_start",
-        )
-        return [start, *super().get_urls()]
+        pages: list[tuple[str, str, Callable[..., HttpResponse]]] = [
+            ("start/", "start", self.start_view),
+            ("<int:pk>/remove/", "remove", self.remove),
+            ("<int:pk>/catch-up/", "catch_up", require_POST(self.catch_up)),
+            ("<int:pk>/links/<int:link>/mend/", "mend", require_POST(self.mend)),
+        ]
+        return [
+            *(
+                path(route, self.admin_site.admin_view(view), name=f"{self.url_prefix}_{name}")
+                for route, name, view in pages
+            ),
+            *super().get_urls(),
+        ]
 
     def start_view(self, request: HttpRequest) -> HttpResponse:
         return start_page(self, request)
 
-    def change_view(
-        self,
-        request: HttpRequest,
-        object_id: str,
-        form_url: str = "",
-        extra_context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        if request.method not in ("GET", "HEAD"):
-            return HttpResponseNotAllowed(["GET", "HEAD"])
-        number = as_id(object_id)
-        duplication = self.get_queryset(request).filter(pk=number).first() if number else None
+    def remove(self, request: HttpRequest, pk: int) -> HttpResponse:
+        duplication = self.find(request, str(pk))
         if duplication is None:
-            messages.warning(
-                request, f"There is no duplication “{object_id}”, or it isn't yours to see."
-            )
-            return HttpResponseRedirect(reverse("admin:duplication_duplication_changelist"))
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"Duplication {duplication.pk}",
-            "opts": self.opts,
-            "media": self.media,
-            **_page(request, duplication),
-            **(extra_context or {}),
-        }
-        return TemplateResponse(request, "admin/duplication/duplication/change_form.html", context)
+            return HttpResponseRedirect(self.list_url())
+        return remove_page(
+            request,
+            duplication,
+            back_url=duplication_url(duplication.pk),
+            removal_url=removal_url,
+        )
 
+    def catch_up(self, request: HttpRequest, pk: int) -> HttpResponse:
+        duplication = self.find(request, str(pk))
+        if duplication is None:
+            return HttpResponseRedirect(self.list_url())
+        return catch_up(request, duplication)
 
-def episode_url(episode_id: object) -> str:
-    return reverse("admin:content_episode_change", args=[episode_id])
+    def mend(self, request: HttpRequest, pk: int, link: int) -> HttpResponse:
+        duplication = self.find(request, str(pk))
+        if duplication is None:
+            return HttpResponseRedirect(self.list_url())
+        return mend(request, duplication, link)
+
+    def settled(self) -> Q:
+        # What was made of it is being taken away, or is away.
+        return Q(deletion_began_at__isnull=False) | Q(removed_at__isnull=False)
+
+    def summary(self, operation: Duplication) -> str:
+        return operation.title
+
+    def inputs(self, operation: Duplication) -> list[tuple[str, Any]]:
+        original = operation.episode.title if operation.episode else "deleted"
+        return [
+            ("Episode", f"{original} (id {operation.org_episode_id})"),
+            ("Title of the copy", operation.title),
+            ("Lanes", f"{operation.lanes} side by side at most"),
+            ("Media", operation.get_media_strategy_display()),
+            (
+                "A file that is missing",
+                "fails the copy" if operation.media_required else "is reported",
+            ),
+        ]
+
+    def ways_on(self, request: HttpRequest, operation: Duplication) -> list[WayOn]:
+        ways = []
+        if operation.has_status("COMPLETED") and operation.new_episode_id:
+            ways.append(WayOn("Open the copy", episode_url(operation.new_episode_id), True))
+        original = operation.episode
+        if original is not None and can_view_episode(request.user, original):
+            ways.append(WayOn("Open the original", episode_url(original.pk)))
+            if not operation.is_active and may_duplicate(request):
+                ways.append(WayOn("Duplicate again", start_url([original.pk])))
+        if not operation.is_active and (way := way_to_removal(request, operation)):
+            ways.append(way)
+        return ways
+
+    def sections(self, request: HttpRequest, operation: Duplication) -> list[Section]:
+        return sections_of(request, operation)
 
 
 def copy_url(duplication: Duplication) -> str:
@@ -191,39 +164,3 @@ def copy_url(duplication: Duplication) -> str:
     if duplication.has_status("COMPLETED"):
         return episode_url(duplication.new_episode_id) if duplication.new_episode_id else ""
     return episode_url("ID").replace("ID", "{}")
-
-
-def _page(request: HttpRequest, duplication: Duplication) -> dict[str, Any]:
-    """All of one moment: the events are those up to the sequence of the row that was read."""
-    events = Event.objects.filter(
-        kind=duplication.kind,
-        operation_id=str(duplication.pk),
-        sequence__lte=duplication.event_sequence,
-    ).order_by("-sequence")[:EVENTS_SHOWN]
-    failed = None
-    if duplication.has_status("FAILED"):
-        failed = (
-            duplication.jobs.filter(status=DuplicationJob.Status.FAILED)
-            .order_by("-ended_at")
-            .only("name", "stage", "lane", "traceback")
-            .first()
-        )
-    original = duplication.episode
-    may_open_original = original is not None and can_view_episode(request.user, original)
-    return {
-        "duplication": duplication,
-        "stage_definitions": STAGES,
-        "stages": watching.stage_rows(duplication, STAGES),
-        "report_levels": [
-            {**level, "label": LABELS.get(level["stage"], level["stage"])}
-            for level in duplication.report.get("levels", ())
-        ],
-        "failed_job": failed,
-        "events": watching.event_rows(events, STAGES),
-        "events_limit": EVENTS_SHOWN,
-        "copy_url": copy_url(duplication),
-        "original_url": episode_url(original.pk) if original and may_open_original else "",
-        "again_url": start_url([original.pk])
-        if original and may_open_original and may_duplicate(request)
-        else "",
-    }

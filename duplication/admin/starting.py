@@ -1,7 +1,8 @@
 """Starting duplications from the list of episodes.
 
-The action only leads to a page of its own, which shows what would be copied and starts
-nothing; its form starts. The form carries a key, so sending it twice starts once.
+The action only leads to a page of its own, which shows what the copies would be
+(`duplication.preview`) and starts nothing; its form starts. The form carries a key, so sending
+it twice starts once.
 """
 
 from __future__ import annotations
@@ -12,37 +13,42 @@ from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import PermissionDenied
-from django.db.models import OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from content.admin.pagination import COUNT_LIMIT, BoundedCount, bounded
 from content.links import as_id
-from content.models import Episode, Item, Part
+from content.models import Episode
 from duplication.exceptions import CannotStart
 from duplication.models import Duplication
-from duplication.permissions import ADD, check_may_duplicate
-from duplication.services import Started, copy_title, start_duplication
+from duplication.permissions import ADD, missing_permissions
+from duplication.preview import Brief, preview, preview_briefly, waiting_now, wording
+from duplication.preview.resets import resets
+from duplication.services import (
+    MAX_TITLE_LENGTH,
+    MEDIA_REQUIRED_NEEDS_COPY,
+    Started,
+    copy_title,
+    start_duplication,
+)
 from operations.exceptions import IdempotencyKeyReused
 from operations.watching import label
 
 MAX_EPISODES = 50
-MAX_TITLE_LENGTH = Duplication._meta.get_field("title").max_length or 0
 
 
 class Choice(NamedTuple):
     """One chosen episode. `refusal` says why it can't be duplicated, if so; `active` is the
-    copy that is being made of it, as far as the user may know, if there is one."""
+    copy that is being made of it, as far as the user may know, if there is one; `brief` how
+    much it is, where there was time to count it."""
 
     episode: Episode
-    parts: str
-    items: str
     refusal: str
     active: Duplication | None
+    brief: Brief | None = None
 
 
 class StartForm(forms.Form):
@@ -51,6 +57,35 @@ class StartForm(forms.Form):
     title = forms.CharField(
         label="Title of the copy", max_length=MAX_TITLE_LENGTH, required=False, strip=True
     )
+    media_strategy = forms.ChoiceField(
+        label="Media files",
+        choices=[
+            (
+                Duplication.MediaStrategy.SHARE.value,
+                "Share them: the copy uses the original's files.",
+            ),
+            (
+                Duplication.MediaStrategy.COPY.value,
+                "Copy them: the copy gets files of its own. It takes longer, and room in storage.",
+            ),
+        ],
+        initial=Duplication.MediaStrategy.SHARE.value,
+        widget=forms.RadioSelect,
+    )
+    media_required = forms.BooleanField(
+        label="Fail when a file to be copied is missing. Otherwise it is listed.",
+        required=False,
+        initial=False,
+    )
+
+    def clean(self) -> dict[str, Any]:
+        chosen: dict[str, Any] = super().clean() or {}
+        if (
+            chosen.get("media_required")
+            and chosen.get("media_strategy") != Duplication.MediaStrategy.COPY
+        ):
+            self.add_error("media_required", MEDIA_REQUIRED_NEEDS_COPY)
+        return chosen
 
 
 # --- the action ----------------------------------------------------------------
@@ -116,13 +151,31 @@ def start_page(model_admin: admin.ModelAdmin, request: HttpRequest) -> HttpRespo
         **admin.site.each_context(request),
         "title": "Duplicate an episode" if len(choices) == 1 else "Duplicate episodes",
         "opts": model_admin.opts,
-        "choices": choices,
         "missing": len(ids) - len(choices),
         "startable": len(startable),
+        "resets": wording.resets(resets()),
         "form": form,
         "media": form.media,
+        **_preview(request, choices),
     }
     return TemplateResponse(request, "admin/duplication/duplication/start.html", context)
+
+
+def _preview(request: HttpRequest, choices: list[Choice]) -> dict[str, Any]:
+    """Everything about one; of several a line each, within the same time."""
+    if len(choices) > 1:
+        briefs = preview_briefly(each.episode for each in choices)
+        choices = [each._replace(brief=briefs.get(each.episode.pk)) for each in choices]
+        return {"choices": choices, "waiting": waiting_now()}
+    found = preview(choices[0].episode, request.user)
+    return {
+        "choices": choices,
+        "waiting": found.waiting,
+        "preview": found,
+        "preview_media": wording.media(found.media),
+        "preview_links": wording.links(found.links),
+        "leaving_links": [wording.leaving_link(each) for each in found.links.examples],
+    }
 
 
 def _chosen_ids(text: str) -> list[int]:
@@ -131,16 +184,10 @@ def _chosen_ids(text: str) -> list[int]:
 
 
 def _choices(request: HttpRequest, ids: list[int]) -> list[Choice]:
-    parts = Part.objects.filter(episode=OuterRef("pk"))
-    items = Item.objects.filter(part__episode=OuterRef("pk"))
     episodes = (
         Episode.objects.viewable_by(request.user)
         .filter(pk__in=ids)
         .select_related("owner")
-        .annotate(
-            part_count=BoundedCount(parts.order_by().values("pk")[: COUNT_LIMIT + 1]),
-            item_count=BoundedCount(items.order_by().values("pk")[: COUNT_LIMIT + 1]),
-        )
         .in_bulk()
     )
     active = {
@@ -153,9 +200,7 @@ def _choices(request: HttpRequest, ids: list[int]) -> list[Choice]:
     return [
         Choice(
             episode=episode,
-            parts=bounded(episode.part_count),
-            items=bounded(episode.item_count),
-            refusal=_refusal(request, episode),
+            refusal=" ".join(missing_permissions(request.user, episode)),
             active=active.get(episode.pk),
         )
         for each in ids
@@ -163,19 +208,18 @@ def _choices(request: HttpRequest, ids: list[int]) -> list[Choice]:
     ]
 
 
-def _refusal(request: HttpRequest, episode: Episode) -> str:
-    try:
-        check_may_duplicate(request.user, episode)
-    except PermissionDenied as denied:
-        return str(denied)
-    return ""
-
-
 # --- starting ----------------------------------------------------------------------
 
 
 def _start(
-    request: HttpRequest, choices: list[Choice], *, key: uuid.UUID, title: str, ids: str
+    request: HttpRequest,
+    choices: list[Choice],
+    *,
+    key: uuid.UUID,
+    media_strategy: str,
+    media_required: bool,
+    ids: str,
+    title: str,
 ) -> HttpResponse:
     """Start what may be started, tell of the rest, and lead to what was started."""
     outcomes: list[Started] = []
@@ -190,12 +234,14 @@ def _start(
                 requested_by=request.user,
                 title=title if len(choices) == 1 else "",
                 idempotency_key=f"admin:{key}:{episode.pk}",
+                media_strategy=media_strategy,
+                media_required=media_required,
             )
         except IdempotencyKeyReused:
             messages.error(
                 request,
                 f"“{episode.title}” was not duplicated again: this page was sent before, with "
-                "another title. Choose the episode once more to make another copy.",
+                "another title or media. Choose the episode once more to make another copy.",
             )
         except CannotStart as error:
             messages.error(request, f"“{episode.title}” was not duplicated. {error}")

@@ -3,7 +3,7 @@ from __future__ import annotations
 import django_filters
 
 from duplication.levels import TREE
-from duplication.models import Duplication, IdMap
+from duplication.models import CatchUp, DriftFinding, Duplication, IdMap, LinkFinding, MediaFile
 
 
 class DuplicationFilter(django_filters.FilterSet):
@@ -24,3 +24,31 @@ class IdMapFilter(django_filters.FilterSet):
     class Meta:
         model = IdMap
         fields = ["type", "org_id", "new_id"]
+
+
+class LinkFindingFilter(django_filters.FilterSet):
+    mended = django_filters.BooleanFilter(
+        field_name="mended_at", lookup_expr="isnull", exclude=True
+    )
+
+    class Meta:
+        model = LinkFinding
+        fields = ["points_to", "mended"]
+
+
+class MediaFileFilter(django_filters.FilterSet):
+    class Meta:
+        model = MediaFile
+        fields = ["status"]
+
+
+class DriftFindingFilter(django_filters.FilterSet):
+    class Meta:
+        model = DriftFinding
+        fields = ["change", "state", "type"]
+
+
+class CatchUpFilter(django_filters.FilterSet):
+    class Meta:
+        model = CatchUp
+        fields = ["status", "duplication"]

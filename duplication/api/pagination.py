@@ -1,9 +1,8 @@
-"""Pages of a duplication's events and of its id map."""
+"""Pages of a duplication's id map."""
 
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 from rest_framework.exceptions import NotFound
@@ -11,23 +10,7 @@ from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.request import Request
 
 from duplication.levels import TREE
-
-# Eighteen digits always fit a bigint.
-_INTEGER = re.compile(r"[0-9]{1,18}")
-
-
-class EventPagination(CursorPagination):
-    ordering = "sequence"
-    page_size = 200
-    page_size_query_param = "page_size"
-    max_page_size = 1_000
-
-    def decode_cursor(self, request: Request) -> Cursor | None:
-        cursor = super().decode_cursor(request)
-        # DRF would hand whatever stands there to the database.
-        if cursor and cursor.position is not None and not _INTEGER.fullmatch(str(cursor.position)):
-            raise NotFound(self.invalid_cursor_message)
-        return cursor
+from operations.api.pagination import ByNumberPagination, is_number
 
 
 class IdMapPagination(CursorPagination):
@@ -69,4 +52,12 @@ _TYPES = [level.node for level in TREE]
 
 
 def _is_id(value: object) -> bool:
-    return type(value) is int and _INTEGER.fullmatch(str(value)) is not None
+    return type(value) is int and is_number(value)
+
+
+class FindingPagination(ByNumberPagination):
+    """What was found out about a copy, in the order it was found."""
+
+    ordering = "id"
+    page_size = 200
+    max_page_size = 1_000

@@ -1,21 +1,24 @@
 """Running a duplication's jobs in a test, as workers would, one after the other."""
 
+from typing import Any
+
 from content.models import Block, Item, Part
-from duplication.models import Duplication, DuplicationJob
+from duplication.models import Duplication, DuplicationJob, Removal
+from duplication.removal.services import start_removal
 from duplication.services import start_duplication
 from operations import runner
 
 
-def run_to_end(duplication: Duplication) -> list[str]:
-    """Run jobs until none is runnable; returns how each run ended."""
+def run_to_end(operation: Any) -> list[str]:
+    """Run an operation's jobs until none is runnable; returns how each run ended."""
     outcomes = []
-    while job := duplication.jobs.filter(status__in=["pending", "in_progress"]).first():
-        outcome = runner.run("duplication", job.pk)
+    while job := operation.jobs.filter(status__in=["pending", "in_progress"]).first():
+        outcome = runner.run(operation.kind, job.pk)
         outcomes.append(str(outcome))
         assert outcome not in ("not_taken", "lost"), f"{job} doesn't run: {outcome}"
         if outcome == "waiting":
             break
-    duplication.refresh_from_db()
+    operation.refresh_from_db()
     return outcomes
 
 
@@ -27,10 +30,19 @@ def duplicate(episode, **options) -> Duplication:
     return duplication
 
 
-def run_stage(duplication: Duplication, stage: str) -> None:
+def remove(duplication: Duplication, **options) -> Removal:
+    """Start and run the removal of a duplication's copy."""
+    options.setdefault("requested_by", None)
+    removal, _ = start_removal(duplication=duplication, **options)
+    run_to_end(removal)
+    duplication.refresh_from_db()
+    return removal
+
+
+def run_stage(duplication: Any, stage: str) -> None:
     """Run jobs up to and including `stage`."""
     while job := duplication.jobs.filter(status__in=["pending", "in_progress"]).first():
-        runner.run("duplication", job.pk)
+        runner.run(duplication.kind, job.pk)
         if (
             job.stage == stage
             and not duplication.jobs.filter(stage=stage).exclude(status="completed").exists()

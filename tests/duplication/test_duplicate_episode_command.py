@@ -123,5 +123,5 @@ def test_duplicate_episode_wait_interrupted_exits_130_and_the_copy_goes_on(
     assert command.wait() == 130
     duplication = Duplication.objects.get()
     assert "Traceback" not in command.output()
-    assert f"duplication {duplication.pk} goes on" in command.output()
+    assert f"{duplication} goes on" in command.output()
     assert duplication.is_active

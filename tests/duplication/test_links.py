@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from content.links import linked_ids
 from content.models import Block, Item
 from duplication.links import LINK, RewriteLinks
-from tests.duplication.driving import duplicate
+from duplication.services import start_duplication
+from tests.duplication.driving import duplicate, run_stage, run_to_end
 from tests.factories.content import BlockFactory, EpisodeFactory, ItemFactory, PartFactory
 
 pytestmark = pytest.mark.django_db
@@ -66,7 +67,7 @@ def test_links_to_elsewhere_and_to_nothing_stay(episode):
     duplication = duplicate(episode)
 
     assert copy_of(duplication, first).field_2 == first.field_2
-    assert duplication.report["links"] == {"rewritten": 0, "kept": 2}
+    assert duplication.report["links"] == {"rewritten": 0, "external": 1, "unresolved": 2}
 
 
 def test_links_original_is_not_touched(episode):
@@ -128,3 +129,49 @@ def test_link_pattern_finds_what_content_finds(db, text):
         cursor.execute("SELECT m FROM regexp_matches(%s, %s, 'g') AS m", [text, LINK])
         found = [(level, int(key)) for ((level, key),) in cursor.fetchall()]
     assert found == linked_ids(text)
+
+
+def findings(duplication):
+    return {
+        (found.points_to, str(found.link), found.field, found.target_episode_id)
+        for found in duplication.link_findings.all()
+    }
+
+
+def test_links_left_as_they_are_are_listed_once_per_field_with_where_they_lead(episode):
+    elsewhere = BlockFactory()
+    other = elsewhere.item.part.episode_id
+    first = blocks(episode).first()
+    first.field_1 = f"content:part/{elsewhere.item.part_id}, content:item/{elsewhere.item_id}."
+    first.field_2 = f"content:block/{elsewhere.pk} and again content:block/{elsewhere.pk}"
+    first.field_3 = f"content:item/999999999 content:block/intro.. content:block/{first.pk}"
+    first.save()
+
+    duplication = duplicate(episode)
+
+    assert findings(duplication) == {
+        ("external", f"content:part/{elsewhere.item.part_id}", "field_1", other),
+        ("external", f"content:item/{elsewhere.item_id}", "field_1", other),
+        ("external", f"content:block/{elsewhere.pk}", "field_2", other),
+        ("unresolved", "content:item/999999999", "field_3", None),
+        ("unresolved", "content:block/intro", "field_3", None),
+    }
+    assert {found.new_id for found in duplication.link_findings.all()} == {
+        copy_of(duplication, first).pk
+    }
+    assert duplication.report["links"] == {"rewritten": 1, "external": 4, "unresolved": 2}
+
+
+def test_links_left_pointing_into_the_original_fail_the_verification(episode):
+    first, *_, last = blocks(episode)
+    first.field_2 = f"content:block/{last.pk}"
+    first.save()
+    duplication, _ = start_duplication(episode_id=episode.pk, requested_by=None)
+    run_stage(duplication, "links")
+    copy_of(duplication, first)
+    Block.objects.filter(orig_id=first.pk).update(field_2=f"content:block/{last.pk}")
+
+    run_to_end(duplication)
+
+    assert (duplication.status, duplication.error_code) == ("failed", "verification_failed")
+    assert "1 links of the copy still point into the original" in duplication.error_message

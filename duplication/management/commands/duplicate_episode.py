@@ -1,20 +1,22 @@
-"""`manage.py duplicate_episode ID`: start a duplication, and wait for it if wanted."""
+"""`manage.py duplicate_episode ID`: start a duplication, and wait for it if wanted; or only
+look at what it would be."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from content.models import Episode
 from duplication.exceptions import CannotStart
 from duplication.models import Duplication
-from duplication.services import MAX_LANES, start_duplication
-from operations.following import follow
-from operations.terminal import ProgressView
-
-INTERRUPTED = 130
+from duplication.preview import preview
+from duplication.preview.terminal import show_preview
+from duplication.services import MAX_LANES, MAX_TITLE_LENGTH, start_duplication
+from operations.following import follow_in_terminal
 
 
 class Command(BaseCommand):
@@ -29,7 +31,22 @@ class Command(BaseCommand):
         parser.add_argument(
             "--lanes", type=int, help=f"Jobs side by side on one level, 1 to {MAX_LANES}."
         )
-        parser.add_argument("--wait", action="store_true", help="Show its progress to its end.")
+        parser.add_argument(
+            "--media",
+            choices=Duplication.MediaStrategy.values,
+            default=Duplication.MediaStrategy.SHARE.value,
+            help="What becomes of the files that blocks name: shared, or copied as well.",
+        )
+        parser.add_argument(
+            "--require-media",
+            action="store_true",
+            help="With --media copy: fail when a file is missing.",
+        )
+        then = parser.add_mutually_exclusive_group()
+        then.add_argument("--wait", action="store_true", help="Show its progress to its end.")
+        then.add_argument(
+            "--preview", action="store_true", help="Only show what it would be; start nothing."
+        )
         parser.add_argument(
             "--json", action="store_true", help="Print one JSON object; progress to stderr."
         )
@@ -40,16 +57,26 @@ class Command(BaseCommand):
         id: int,
         title: str,
         lanes: int | None,
+        media: str,
+        require_media: bool,
         wait: bool,
         json: bool,
+        preview: bool,
         **options: Any,
     ) -> None:
-        limit = Duplication._meta.get_field("title").max_length or 0
-        if len(title) > limit:
-            raise CommandError(f"--title has {len(title)} characters: at most {limit}.")
+        if preview:
+            self._preview(id, lanes, media, as_json=json, options=options)
+            return
+        if len(title) > MAX_TITLE_LENGTH:
+            raise CommandError(f"--title has {len(title)} characters: at most {MAX_TITLE_LENGTH}.")
         try:
             duplication, created = start_duplication(
-                episode_id=id, requested_by=None, title=title, lanes=lanes
+                episode_id=id,
+                requested_by=None,
+                title=title,
+                lanes=lanes,
+                media_strategy=media,
+                media_required=require_media,
             )
         except CannotStart as error:
             raise CommandError(str(error)) from error
@@ -57,26 +84,32 @@ class Command(BaseCommand):
         if not json:
             self.stdout.write(f"{started} duplication {duplication.pk} of episode {id}.")
         if wait:
-            self._wait(duplication, to_stderr=json, options=options)
+            follow_in_terminal(duplication, options, to_stderr=json)
         if json:
             self.stdout.write(_as_json(duplication, created=created))
         if wait:
             self._tell_end(duplication, quiet=json)
 
-    def _wait(self, duplication: Duplication, *, to_stderr: bool, options: dict[str, Any]) -> None:
-        # Not self.stdout: it ends everything it is given with a line feed, a bar's parts too.
-        stream = options.get("stdout") or sys.stdout
-        if to_stderr:
-            stream = options.get("stderr") or sys.stderr
+    def _preview(
+        self,
+        episode_id: int,
+        lanes: int | None,
+        media: str,
+        *,
+        as_json: bool,
+        options: dict[str, Any],
+    ) -> None:
+        episode = Episode.objects.visible().filter(pk=episode_id).first()
+        if episode is None:
+            raise CommandError(f"There is no episode {episode_id} to duplicate.")
         try:
-            with ProgressView(stream) as view:
-                follow(duplication, view)
-        except KeyboardInterrupt:
-            raise CommandError(
-                f"No longer followed; duplication {duplication.pk} goes on.", returncode=INTERRUPTED
-            ) from None
-        except Duplication.DoesNotExist:
-            raise CommandError(f"Duplication {duplication.pk} was deleted.") from None
+            found = preview(episode, None, media_strategy=media, lanes=lanes)
+        except CannotStart as error:
+            raise CommandError(str(error)) from error
+        if as_json:
+            self.stdout.write(json.dumps(dataclasses.asdict(found)))
+        else:
+            show_preview(options.get("stdout") or sys.stdout, episode, found)
 
     def _tell_end(self, duplication: Duplication, *, quiet: bool) -> None:
         if not _is_verified(duplication):
@@ -109,5 +142,6 @@ def _as_json(duplication: Duplication, *, created: bool) -> str:
             "error_code": duplication.error_code,
             "error_message": duplication.error_message,
             "levels": duplication.report.get("levels", []),
+            "media": duplication.report.get("media"),
         }
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from duplication.kind import LINKS, VERDICT, VERIFY
+from duplication.kind import DRIFT, LINKS, MEDIA, VERDICT, VERIFY
 from duplication.levels import TREE
 from operations.watching import Rows, Stage
 
@@ -10,7 +10,9 @@ from operations.watching import Rows, Stage
 STAGES: tuple[Stage, ...] = (
     *(Stage(level.stage, level.stage.capitalize(), Rows.OWN) for level in TREE),
     Stage(LINKS, "Links", Rows.APART),
+    Stage(MEDIA, "Media files", Rows.APART),
     Stage(VERIFY, "Verification", Rows.AGAIN),
+    Stage(DRIFT, "Drift", Rows.APART),
     Stage(VERDICT, "Verdict", Rows.APART),
 )
 LABELS = {stage.name: stage.label for stage in STAGES}

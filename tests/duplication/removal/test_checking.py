@@ -1,0 +1,194 @@
+import pytest
+from django.utils import timezone
+
+from content.models import Block, Item
+from content.synthetic import make_episode
+from duplication.catch_up.kind import start_catch_up
+from duplication.exceptions import CannotRemove
+from duplication.mending import mend_link
+from duplication.models import CatchUp, DriftFinding
+from duplication.removal.checking import CheckCopy
+from duplication.services import start_duplication
+from tests.duplication.driving import duplicate, remove, run_stage, run_to_end
+from tests.factories.content import BlockFactory, EpisodeFactory, ItemFactory, UserFactory
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def duplication():
+    return duplicate(make_episode(parts=2, items=2, blocks=3))
+
+
+def blocks_of(duplication):
+    return Block.objects.filter(item__part__episode=duplication.new_episode).order_by("pk")
+
+
+def refused(duplication):
+    """The message of a removal that the check refused; the copy is there again."""
+    removal = remove(duplication)
+    assert (removal.status, removal.error_code) == ("failed", "changed_since")
+    assert duplication.new_episode.status == "draft"
+    assert duplication.deletion_began_at is None
+    assert blocks_of(duplication).exists()
+    return removal.error_message
+
+
+@pytest.fixture(params=[1, 5, 1_000])
+def any_size(request, monkeypatch):
+    for name in ("initial_size", "min_size", "max_size"):
+        monkeypatch.setattr(CheckCopy, name, request.param)
+
+
+def test_check_copy_as_it_was_passes(duplication, any_size):
+    assert remove(duplication).status == "completed"
+
+
+def test_check_row_edited_by_sql_is_named(duplication, any_size):
+    block = blocks_of(duplication)[4]
+    Block.objects.filter(pk=block.pk).update(field_2="edited")
+    assert f"block {block.pk} (edited)" in refused(duplication)
+
+
+def test_check_row_added_by_sql_is_named(duplication, any_size):
+    item = Item.objects.filter(part__episode=duplication.new_episode).first()
+    added = BlockFactory(item=item)
+    Block.objects.filter(pk=added.pk).update(updated_at=added.created_at)
+    assert f"block {added.pk} (added)" in refused(duplication)
+
+
+def test_check_row_deleted_by_sql_is_named(duplication, any_size):
+    block = blocks_of(duplication)[2]
+    blocks_of(duplication).filter(pk=block.pk).delete()
+    assert f"block {block.pk} (deleted)" in refused(duplication)
+
+
+def test_check_row_moved_out_by_sql_is_named(duplication):
+    block = blocks_of(duplication)[2]
+    blocks_of(duplication).filter(pk=block.pk).update(item=ItemFactory())
+    assert f"block {block.pk} (moved away)" in refused(duplication)
+
+
+def test_check_row_moved_within_the_copy_by_sql_is_named(duplication):
+    block = blocks_of(duplication)[2]
+    last = Item.objects.filter(part__episode=duplication.new_episode).last()
+    Block.objects.filter(pk=block.pk).update(item=last)
+    assert f"block {block.pk} (edited)" in refused(duplication)
+
+
+def test_check_names_twenty_rows_at_most(monkeypatch):
+    duplication = duplicate(make_episode(parts=1, items=5, blocks=10))
+    blocks_of(duplication).update(field_2="edited")
+    message = refused(duplication)
+    assert message.count("(edited)") == 20
+    assert "perhaps more" in message
+
+
+def test_check_original_edited_after_the_copy_is_no_change_of_the_copy(duplication):
+    original = Block.objects.filter(item__part__episode=duplication.episode).first()
+    original.field_2 = "edited later"
+    original.save()
+    assert remove(duplication).status == "completed"
+
+
+def test_check_row_edited_by_sql_whose_original_was_edited_too_is_named(duplication):
+    block = blocks_of(duplication)[0]
+    Block.objects.filter(pk=block.pk).update(field_2="edited")
+    original = Block.objects.get(pk=block.orig_id)
+    original.field_2 = "edited later"
+    original.save()
+    assert f"block {block.pk} (perhaps edited)" in refused(duplication)
+
+
+def test_check_original_edited_while_it_was_copied_is_no_change_of_the_copy():
+    episode = make_episode(parts=1, items=1, blocks=3)
+    duplication, _ = start_duplication(episode_id=episode.pk, requested_by=None)
+    run_stage(duplication, "blocks")
+    first, second, _ = Block.objects.filter(item__part__episode=episode)
+    first.field_2 = "edited meanwhile"
+    first.save()
+    second.delete()
+    run_to_end(duplication)
+    assert duplication.status == "completed", duplication.error_message
+    assert remove(duplication).status == "completed"
+
+
+@pytest.fixture
+def mended():
+    """A copy in which a dead link was mended."""
+    user = UserFactory(permissions=["view_episode", "change_episode"])
+    episode = make_episode(parts=1, items=1, blocks=2)
+    block = Block.objects.filter(item__part__episode=episode).first()
+    block.field_2 = "see content:block/999999"
+    block.save()
+    duplication = duplicate(episode, requested_by=user)
+    finding = duplication.link_findings.get()
+    target = f"item/{Item.objects.get(part__episode=episode).pk}"
+    mend_link(duplication=duplication, finding_id=finding.pk, target=target, by=user)
+    finding.refresh_from_db()
+    return duplication, finding
+
+
+def test_check_mended_link_is_no_change(mended):
+    duplication, finding = mended
+    assert "content:item" in Block.objects.get(pk=finding.new_id).field_2
+    assert remove(duplication).status == "completed"
+
+
+def test_check_row_edited_after_its_link_was_mended_is_a_change(mended):
+    duplication, finding = mended
+    Block.objects.filter(pk=finding.new_id).update(field_1="edited", updated_at=timezone.now())
+    removal_message = _quick_refusal(duplication)
+    assert f"block {finding.new_id} (edited)" in removal_message
+
+
+def test_check_row_that_caught_up_is_no_change():
+    episode = make_episode(parts=1, items=1, blocks=3)
+    duplication, _ = start_duplication(episode_id=episode.pk, requested_by=None)
+    run_stage(duplication, "blocks")
+    original = Block.objects.filter(item__part__episode=episode).first()
+    original.field_2 = "edited meanwhile"
+    original.save()
+    run_to_end(duplication)
+    catch_up, _ = start_catch_up(duplication=duplication, requested_by=None)
+    run_to_end(catch_up)
+    assert blocks_of(duplication).get(orig_id=original.pk).field_2 == "edited meanwhile"
+    # Once more, so that a comparison with the original alone would find a difference.
+    Block.objects.filter(pk=original.pk).update(field_2="edited by SQL")
+    assert remove(duplication).status == "completed"
+
+
+def test_check_row_edited_after_it_caught_up_is_a_change(duplication):
+    test_block = blocks_of(duplication)[0]
+    DriftFinding.objects.create(
+        duplication=duplication,
+        type="block",
+        org_id=test_block.orig_id,
+        new_id=test_block.pk,
+        change="edited",
+        state="applied",
+    )
+    CatchUp.objects.create(duplication=duplication, status="completed", ended_at=timezone.now())
+    test_block.field_2 = "edited later"
+    test_block.save()
+    assert f"block {test_block.pk} (edited)" in _quick_refusal(duplication)
+
+
+def test_check_link_edited_by_hand_is_a_change():
+    """The sums leave out the ids that links point to: the row's times and text don't."""
+    episode = make_episode(parts=1, items=1, blocks=2)
+    first, second = Block.objects.filter(item__part__episode=episode)
+    first.field_2 = f"see content:block/{second.pk}"
+    first.save()
+    duplication = duplicate(episode)
+    block = blocks_of(duplication).get(orig_id=first.pk)
+    Block.objects.filter(pk=block.pk).update(
+        field_2=f"see content:block/{EpisodeFactory().pk}", updated_at=timezone.now()
+    )
+    assert f"block {block.pk} (edited)" in _quick_refusal(duplication)
+
+
+def _quick_refusal(duplication):
+    with pytest.raises(CannotRemove) as refusal:
+        remove(duplication)
+    return str(refusal.value)
