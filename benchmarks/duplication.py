@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import os
 import signal
 import sys
 from dataclasses import asdict
@@ -18,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from benchmarks.configuration import set_up
 from benchmarks.figures import TARGETS, Figures
+from benchmarks.options import count
 from benchmarks.sources import SHAPES, SIZE_UNIT, Source
 from benchmarks.tables import show_sources, show_targets
 
 if TYPE_CHECKING:
-    from benchmarks.databases import Databases
     from benchmarks.figures import Measurement
 
 RESULTS = Path(__file__).resolve().parent / "results" / "duplication.json"
@@ -32,11 +32,9 @@ SIZES = "10000,100000,1000000"
 
 def main() -> int:
     options = _parse()
-    # Ends like Ctrl-C: the databases are dropped on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     console = Console(highlight=False)
     sources = [Source(shape, size) for shape in options.shapes for size in options.sizes]
-    databases = _set_up()
+    databases = set_up()
 
     # These need the settings.
     from benchmarks.comparison import Comparison
@@ -100,7 +98,7 @@ def _parse() -> argparse.Namespace:
         help="How the blocks are spread over the items. Default: %(default)s.",
     )
     parser.add_argument(
-        "--runs", type=_runs, default=2, help="Runs of each way. Default: %(default)s."
+        "--runs", type=count, default=2, help="Runs of each way. Default: %(default)s."
     )
     parser.add_argument(
         "--output", type=Path, default=RESULTS, help="The results file. Default: %(default)s."
@@ -120,33 +118,6 @@ def _shapes(text: str) -> list[str]:
     if unknown := set(shapes) - set(SHAPES):
         raise argparse.ArgumentTypeError(f"there is no shape {', '.join(sorted(unknown))}")
     return shapes
-
-
-def _runs(text: str) -> int:
-    if (runs := int(text)) < 1:
-        raise argparse.ArgumentTypeError("at least one run")
-    return runs
-
-
-def _set_up() -> Databases:
-    """Settings and Django, pointed at the benchmark's database on the configured server."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
-    os.environ.setdefault("LOG_LEVEL", "WARNING")
-    from config.env import env
-
-    url = env("DATABASE_URL")
-    if not url:
-        from config import embedded_postgres
-
-        url = embedded_postgres.ensure_running()
-    from benchmarks.databases import Databases
-
-    databases = Databases(url)
-    databases.export()
-    import django
-
-    django.setup()
-    return databases
 
 
 def _target(name: str, value: float | None) -> dict[str, Any]:
