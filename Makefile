@@ -8,6 +8,7 @@ INSTALLED := $(VENV)/installed
 PORT ?= 8000
 ARGS ?=
 SIZES ?=
+SOCKETS ?=
 # Test processes. Tests wait for processes and for the database, so three pay on two cores.
 JOBS ?= 3
 # Only ever raised.
@@ -17,7 +18,7 @@ PYTEST = $(BIN)/pytest -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test coverage lint format openapi bench bench-duplication clean
+.PHONY: help install demo serve test coverage lint format openapi bench bench-duplication bench-watchers bench-neighbours clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,10 +72,16 @@ openapi: export DATABASE_URL = postgres://unused
 openapi: $(INSTALLED) ## Write docs/openapi.yaml from the views.
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-bench: bench-duplication ## Run every benchmark.
+bench: bench-duplication bench-watchers bench-neighbours ## Run every benchmark.
 
 bench-duplication: $(INSTALLED) ## Measure duplication beside other ways. SIZES=10000,100000
 	@$(BIN)/python -m benchmarks.duplication $(if $(SIZES),--sizes='$(SIZES)')
+
+bench-watchers: $(INSTALLED) ## Measure 1,000 websockets beside a bare consumer. SOCKETS=200
+	@$(BIN)/python -m benchmarks.watchers $(if $(SOCKETS),--sockets='$(SOCKETS)')
+
+bench-neighbours: $(INSTALLED) ## Measure everyday work beside a duplication. BLOCKS=100000
+	@$(BIN)/python -m benchmarks.neighbours $(if $(BLOCKS),--blocks='$(BLOCKS)')
 
 clean: ## Remove what was built. Keeps your data: .env, .local (the database), media.
 	rm -rf $(VENV) .coverage .coverage.* htmlcov staticfiles .pytest_cache .mypy_cache \

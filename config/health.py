@@ -20,10 +20,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from operations.queue import heartbeat
+from operations.queue.depth import queue_depth
 
 logger = logging.getLogger(__name__)
 
-# With the time-outs of connecting and of the pool this bounds how long an answer takes.
+# With the time-outs of connecting, of the pool and of the queue's broker this bounds how long an
+# answer takes.
 STATEMENT_TIMEOUT_MS = 3_000
 QUEUE_MAX_AGE_SECONDS = 60
 
@@ -93,6 +95,8 @@ def _migrations() -> Finding:
 
 def _queue() -> Finding:
     if heartbeat.is_queue_alive(QUEUE_MAX_AGE_SECONDS):
+        if queue_depth() is None:
+            return Finding(False, "Workers live, but what carries their tasks doesn't answer.")
         return Finding(True, "Workers run tasks.")
     latest = heartbeat.latest_beat()
     if latest is None:

@@ -59,5 +59,6 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
             "django": {"handlers": [], "level": level, "propagate": True},
             "django-q": {"handlers": [], "level": "WARNING", "propagate": True},
             "daphne": {"level": "WARNING"},
+            "botocore": {"level": "WARNING"},
         },
     }

@@ -1,5 +1,6 @@
 """Settings for development; test and production start from here."""
 
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,20 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- queue ------------------------------------------------------------------
 # Why each value is what it is: docs/decisions/0004-queue.md
+QUEUE_BROKER: str = env("QUEUE_BROKER")
+# Only a queue in the operations' own database has "orm": tasks are then part of transactions.
+QUEUE_BROKERS: dict[str, dict[str, Any]] = {
+    "orm": {"broker_class": "operations.queue.broker.SkipLockedBroker", "orm": "default"},
+    "redis": {
+        "broker_class": "operations.queue.redis_broker.RedisBroker",
+        "redis": env("REDIS_URL"),
+    },
+    "sqs": {"broker_class": "operations.queue.sqs_broker.SqsBroker"},
+}
 Q_CLUSTER: dict[str, Any] = {
-    "name": "encore",
-    "broker_class": "operations.queue.broker.SkipLockedBroker",
-    "orm": "default",
+    # A name that isn't there is refused by a system check, which says what there is.
+    **QUEUE_BROKERS.get(QUEUE_BROKER, {}),
+    "name": env("QUEUE_NAME"),
     "workers": env("WORKERS"),
     "timeout": env("QUEUE_TASK_TIMEOUT_SECONDS"),
     "retry": env("QUEUE_RETRY_SECONDS"),
@@ -136,11 +147,36 @@ OPERATION_MAX_CONCURRENT_JOBS: int = env("OPERATION_MAX_CONCURRENT_JOBS")
 OPERATION_THROTTLE_EXCEPTIONS: int = env("OPERATION_THROTTLE_EXCEPTIONS")
 OPERATION_THROTTLE_SECONDS: int = env("OPERATION_THROTTLE_SECONDS")
 LOAD_MAX_ACTIVE_SESSIONS: int = env("LOAD_MAX_ACTIVE_SESSIONS")
+LOAD_MAX_REPLICATION_LAG_SECONDS: int = env("LOAD_MAX_REPLICATION_LAG_SECONDS")
+LOAD_MAX_SLOWDOWN: float = env("LOAD_MAX_SLOWDOWN")
 LOAD_RDS_INSTANCE: str = env("LOAD_RDS_INSTANCE")
 LOAD_RDS_MAX_CPU_PERCENT: int = env("LOAD_RDS_MAX_CPU_PERCENT")
 LOAD_WHEN_UNREADABLE: str = env("LOAD_WHEN_UNREADABLE")
+LOAD_SHARE_PERCENT: int = env("LOAD_SHARE_PERCENT")
 AWS_REGION: str = env("AWS_REGION")
+POLLY_ENGINE: str = env("POLLY_ENGINE")
+POLLY_VOICE_HOST: str = env("POLLY_VOICE_HOST")
+POLLY_VOICE_GUEST: str = env("POLLY_VOICE_GUEST")
+POLLY_MAX_PARALLEL: int = env("POLLY_MAX_PARALLEL")
+POLLY_USD_PER_MILLION_CHARS: Decimal = env("POLLY_USD_PER_MILLION_CHARS")
+OPERATION_KEEP_EVENTS_DAYS: int = env("OPERATION_KEEP_EVENTS_DAYS")
 DUPLICATION_LANES: int = env("DUPLICATION_LANES")
+DUPLICATION_KEEP_ID_MAP_DAYS: int = env("DUPLICATION_KEEP_ID_MAP_DAYS")
+DUPLICATION_KEEP_FAILED_DAYS: int = env("DUPLICATION_KEEP_FAILED_DAYS")
+DUPLICATION_PREVIEW_SECONDS: float = env("DUPLICATION_PREVIEW_SECONDS")
+
+# --- generation -------------------------------------------------------------
+GENERATION_TEXT_PROVIDER: str = env("GENERATION_TEXT_PROVIDER")
+GENERATION_SPEECH_PROVIDER: str = env("GENERATION_SPEECH_PROVIDER")
+OPENAI_API_KEY: str = env("OPENAI_API_KEY")
+OPENAI_BASE_URL: str = env("OPENAI_BASE_URL")
+OPENAI_TEXT_MODEL: str = env("OPENAI_TEXT_MODEL")
+OPENAI_SPEECH_MODEL: str = env("OPENAI_SPEECH_MODEL")
+OPENAI_USD_PER_MILLION_TOKENS_IN: Decimal = env("OPENAI_USD_PER_MILLION_TOKENS_IN")
+OPENAI_USD_PER_MILLION_TOKENS_OUT: Decimal = env("OPENAI_USD_PER_MILLION_TOKENS_OUT")
+OPENAI_USD_PER_MILLION_CHARS: Decimal = env("OPENAI_USD_PER_MILLION_CHARS")
+OPENAI_MAX_PARALLEL: int = env("OPENAI_MAX_PARALLEL")
+OPENAI_TIMEOUT_SECONDS: float = env("OPENAI_TIMEOUT_SECONDS")
 
 # A switch that nobody created yet is on: a fresh installation works. Its row is
 # read from the database each time, so that flipping it reaches every process.
@@ -174,6 +210,12 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
+    # Fields of one name with other choices each.
+    "ENUM_NAME_OVERRIDES": {
+        "EpisodeStatus": "content.models.Episode.Status",
+        "OperationStatus": "operations.models.Operation.Status",
+        "MediaFileStatus": "duplication.models.MediaFile.Status",
+    },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "config.api.schema.document_problems",
@@ -190,7 +232,9 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
-LOGIN_URL = "admin:login"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "login"
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -201,8 +245,39 @@ STATIC_URL = "static/"
 STATIC_ROOT: Path | None = None
 MEDIA_ROOT = BASE_DIR / env("MEDIA_ROOT")
 MEDIA_URL = "media/"
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+AWS_COPY_MAX_BYTES: int = env("AWS_COPY_MAX_BYTES")
+
+
+def media_storage() -> dict[str, Any]:
+    bucket = env("AWS_STORAGE_BUCKET_NAME")
+    if not bucket:
+        return {"BACKEND": "django.core.files.storage.FileSystemStorage"}
+    from botocore.config import Config
+
+    return {
+        "BACKEND": "storages.backends.s3.S3Storage",
+        "OPTIONS": {
+            "bucket_name": bucket,
+            "location": env("AWS_LOCATION"),
+            "region_name": AWS_REGION,
+            # A private bucket: no ACLs, and only signed URLs that expire.
+            "default_acl": None,
+            "querystring_auth": True,
+            "file_overwrite": False,
+            "client_config": Config(
+                signature_version="s3v4",
+                # All tries of a request together take less than a lease.
+                retries={"mode": "standard", "total_max_attempts": 3},
+                connect_timeout=3,
+                read_timeout=15,
+                max_pool_connections=40,
+            ),
+        },
+    }
+
+
+STORAGES: dict[str, Any] = {
+    "default": media_storage(),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 WHITENOISE_USE_FINDERS = True

@@ -25,7 +25,7 @@ if not env("DATABASE_URL"):
 from config.settings.base import *  # noqa: F403
 
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    **STORAGES,  # noqa: F405
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
 # Where `collectstatic` puts them and whitenoise serves them from.

@@ -145,6 +145,26 @@ def test_media_root_relative_starts_in_the_project_and_absolute_stays() -> None:
     assert absolute["MEDIA_ROOT"] == "/srv/media"
 
 
+@pytest.mark.processes
+@pytest.mark.parametrize(
+    ("environment", "broker", "database"),
+    [
+        ({}, "operations.queue.broker.SkipLockedBroker", "default"),
+        ({"QUEUE_BROKER": "redis"}, "operations.queue.redis_broker.RedisBroker", None),
+        ({"QUEUE_BROKER": "sqs"}, "operations.queue.sqs_broker.SqsBroker", None),
+    ],
+)
+def test_queue_broker_chooses_and_only_the_database_is_part_of_transactions(
+    environment: dict[str, str], broker: str, database: str | None
+) -> None:
+    address = "redis://redis.example.org/1"
+    found = settings_of("base", "Q_CLUSTER", **GOOD, REDIS_URL=address, **environment)
+    queue = found["Q_CLUSTER"]
+    assert (queue["broker_class"], queue.get("orm")) == (broker, database)
+    assert queue.get("redis") == (address if "RedisBroker" in broker else None)
+    assert queue["name"] == "duplicate_episodes"
+
+
 # --- the feature switches -------------------------------------------------------
 
 
