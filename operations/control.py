@@ -118,6 +118,7 @@ def _go_on(kind: Kind[Any], operation: Operation, edge: str, event: str, by: Any
                 seen_at=None,
                 **_cleared(operation),
             )
+        kind.on_resumed(operation)
         events.append(operation, event, payload={"by": _name(by)})
         for job in stopped:
             job.take(

@@ -40,6 +40,9 @@ class Kind(ABC, Generic[OperationT]):
         without the lock to know what to offer."""
         return ""
 
+    def on_resumed(self, operation: OperationT) -> None:
+        """Called inside the commit that resumes or retries the operation, with its row locked."""
+
     def on_failed(self, operation: OperationT) -> None:
         """Called inside the commit that fails the operation, with its row locked."""
 

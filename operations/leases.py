@@ -11,12 +11,16 @@ Locks are taken in one order everywhere: the job's row, then its operation's.
 from __future__ import annotations
 
 import datetime as dt
+import logging
+import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -28,6 +32,8 @@ from operations.gates.concurrency import concurrency
 from operations.gates.verdict import is_same_cause
 from operations.kinds import Kind
 from operations.models import Job, Operation
+
+logger = logging.getLogger("operations.leases")
 
 # The dispatcher looks a moment after a lease has run out, not at the same instant.
 GRACE = dt.timedelta(seconds=1)
@@ -101,6 +107,34 @@ def hold(job: Job) -> Job:
     if held is None or job.lease_token is None:
         raise LeaseLost(f"{job} is no longer this worker's.")
     return held
+
+
+@contextmanager
+def kept(job: Job) -> Iterator[None]:
+    """Extend the lease while the block runs, however long it takes: for calls to others, which
+    hold no transaction. A worker that dies stops extending with it. One that lost its lease
+    isn't told here; it finds out at its next `hold`."""
+    ended = threading.Event()
+    every = settings.OPERATION_LEASE_SECONDS / 3
+
+    def extend() -> None:
+        try:
+            while not ended.wait(every):
+                type(job)._default_manager.filter(
+                    pk=job.pk, lease_token=job.lease_token, lease_until__gt=Now()
+                ).update(lease_until=Now() + lease(), due_at=Now() + lease() + GRACE)
+        except DatabaseError as error:
+            logger.warning("The lease of %s could not be extended: %s", job, error)
+        finally:
+            connection.close()  # this thread's own
+
+    thread = threading.Thread(target=extend, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _end_if_frozen() -> None:

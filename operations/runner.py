@@ -14,6 +14,7 @@ import logging
 import random
 import time
 import traceback
+from contextlib import closing
 from enum import StrEnum
 from typing import Any
 
@@ -82,14 +83,17 @@ def run(kind_name: str, job_id: int, *, budget_seconds: float | None = None) -> 
         return Outcome(str(claim.refusal))
     budget = settings.OPERATION_TIME_BUDGET_SECONDS if budget_seconds is None else budget_seconds
     job = claim.job
-    with telemetry.continued(
-        job.operation,
-        "job",
-        job_class=job.name,
-        started_at=timezone.now().isoformat(),
-        **{key: str(value) for key, value in kind.log_fields(job.operation).items()},
+    with (
+        telemetry.continued(
+            job.operation,
+            "job",
+            job_class=job.name,
+            started_at=timezone.now().isoformat(),
+            **{key: str(value) for key, value in kind.log_fields(job.operation).items()},
+        ),
+        closing(_Run(kind, job, deadline=time.monotonic() + budget)) as this_run,
     ):
-        return _Run(kind, job, deadline=time.monotonic() + budget).loop()
+        return this_run.loop()
 
 
 class _Run:
@@ -100,8 +104,13 @@ class _Run:
         self.job = job
         self.deadline = deadline
         self.unreadable: set[str] = set()
+        # Of the last step, with the database: waiting for a provider is no load.
+        self.worked_seconds = 0.0
         self.work: Work[Any] = kind.work[job.name]()
         self.logger = logging.getLogger(kind.name)
+
+    def close(self) -> None:
+        self.work.close()
 
     def loop(self) -> Outcome:
         try:
@@ -118,7 +127,6 @@ class _Run:
                 if wait := first_wait(self.kind, self.job):
                     return self._wait(wait)
                 self._tell_unreadable()
-                began = time.monotonic()
                 try:
                     step = self._step_with_retries()
                 except WorkWaits as waits:
@@ -130,7 +138,7 @@ class _Run:
                 heartbeat.beat()
                 if step.finished:
                     return Outcome.COMPLETED
-                rest(self.kind, worked_seconds=time.monotonic() - began)
+                rest(self.kind, worked_seconds=self.worked_seconds)
                 if time.monotonic() >= self.deadline:
                     return self._requeue()
         except LeaseLost:
@@ -171,7 +179,8 @@ class _Run:
     def _step(self) -> Step:
         size = self._size()
         with telemetry.span("chunk", chunk_number=self.job.steps, size=size):
-            prepared = self.work.prepare(self.job, size)
+            with leases.kept(self.job):
+                prepared = self.work.prepare(self.job, size)
             with telemetry.span("transaction"), transaction.atomic():
                 self._set_timeouts()
                 job = leases.hold(self.job)
@@ -179,6 +188,7 @@ class _Run:
                 step = self.work.step(job, size, prepared)
                 elapsed_ms = (time.monotonic() - began) * 1000
                 self._write(job, step, size=size, elapsed_ms=elapsed_ms)
+            self.worked_seconds = time.monotonic() - began
         job.lease_token = self.job.lease_token
         self.job = job
         self._log(

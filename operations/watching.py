@@ -33,9 +33,14 @@ class Rows(StrEnum):
 
 
 class Stage(NamedTuple):
+    """`unit`: what its rows are called. `weight`: its share of the percentage, for kinds whose
+    stages count in different units; with weights, `rows` has no meaning."""
+
     name: str
     label: str
-    rows: Rows
+    rows: Rows = Rows.OWN
+    unit: str = "rows"
+    weight: int = 0
 
 
 class StageRow(NamedTuple):
@@ -50,6 +55,7 @@ class StageRow(NamedTuple):
     done: int
     total: int | None
     skipped: int | None
+    unit: str
     per_second: int | None
     left: str
     began_percent: float
@@ -81,12 +87,15 @@ def default_stages(kind: Kind[Any]) -> tuple[Stage, ...]:
 
 
 def percent(operation: Operation, stages: Sequence[Stage]) -> int | None:
-    """Rows done over rows to do, 0 to 100. None while what there is to do isn't known.
+    """Rows done over rows to do (or the stages' weights), 0 to 100. None while what there is
+    to do isn't known.
 
     Never falls as the operation goes on: nothing is said before every total is known.
     """
     if operation.has_status("COMPLETED"):
         return 100
+    if any(stage.weight for stage in stages):
+        return min(_weighted(operation, stages), ALMOST)
     to_do = done = 0
     for stage in stages:
         if stage.rows is Rows.OWN:
@@ -101,6 +110,18 @@ def percent(operation: Operation, stages: Sequence[Stage]) -> int | None:
         done += min(operation.progress.get(name, {}).get("done", 0), to_do)
     to_do *= 1 + len(again)
     return min(done * 100 // to_do, ALMOST) if to_do else None
+
+
+def _weighted(operation: Operation, stages: Sequence[Stage]) -> int:
+    reached = 0.0
+    for stage in stages:
+        entry = operation.progress.get(stage.name, {})
+        total = _expected(entry)
+        if entry.get("ended_at"):
+            reached += stage.weight
+        elif total:
+            reached += stage.weight * min(entry["done"], total) / total
+    return int(reached * 100 / sum(stage.weight for stage in stages))
 
 
 def stage_rows(operation: Operation, stages: Sequence[Stage]) -> list[StageRow]:
@@ -135,6 +156,7 @@ def stage_rows(operation: Operation, stages: Sequence[Stage]) -> list[StageRow]:
                 skipped=max(state["total"] - state["done"], 0)
                 if state["ended_at"] and state["total"] is not None
                 else None,
+                unit=stage.unit,
                 per_second=per_second,
                 left=left,
                 began_percent=round(began_percent, 2),

@@ -50,6 +50,10 @@ class Work(ABC, Generic[JobT]):
         Whatever it changes outside must be safe to repeat."""
         return None
 
+    def close(self) -> None:
+        """Called once at the end of the run, however it ends: what `prepare` left running (calls
+        to a provider) is brought to an end. What it yields may be lost, as in a crash."""
+
     @abstractmethod
     def step(self, job: JobT, size: int, prepared: Any) -> Step:
         """Do about `size` rows from `job.cursor` on, inside the runner's transaction.

@@ -199,7 +199,6 @@ class OperationAdmin(ModelAdmin):
         if operation is None:
             return HttpResponseRedirect(self.list_url())
         notifications.mark_seen(operation, request.user)
-        notifications.mark_seen(operation, request.user)
         return TemplateResponse(
             request, self.page_template, self._page(request, operation) | (extra_context or {})
         )

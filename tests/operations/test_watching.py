@@ -51,6 +51,27 @@ def test_percent_is_rows_done_over_rows_to_do(
     assert watching.percent(operation(**progress), STAGES) == expected
 
 
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        ({}, 0),
+        ({"write": rows(1, 1, ended_at="2030-01-01")}, 25),
+        ({"write": rows(1, 4)}, 6),
+        ({"write": rows(1, 1, ended_at="2030-01-01"), "speak": rows(3, None)}, 25),
+        ({"write": rows(0, 0, ended_at="2030-01-01"), "speak": rows(1, 2)}, 62),
+        ({"write": rows(9, 4, ended_at="2030-01-01"), "speak": rows(9, 2)}, 99),
+    ],
+)
+def test_percent_of_weighted_stages_is_what_each_has_reached(
+    progress: dict[str, Any], expected: int
+) -> None:
+    stages = (
+        Stage("write", "Write", unit="pages", weight=1),
+        Stage("speak", "Speak", unit="words", weight=3),
+    )
+    assert watching.percent(operation(**progress), stages) == expected
+
+
 def test_percent_of_a_completed_operation_is_a_hundred() -> None:
     assert watching.percent(operation("completed"), STAGES) == 100
 

@@ -98,6 +98,9 @@ function endStage(stage, moment) {
 function percent(operation, definitions) {
   if (operation.display_status === "completed") return 100;
   const entry = (name) => operation.stages.find((stage) => stage.stage === name);
+  if (definitions.some((each) => each.weight)) {
+    return Math.min(weighted(definitions, entry), ALMOST);
+  }
   const expected = (stage) => stage.total ?? (stage.ended_at ? stage.done : null);
   let toDo = 0;
   let done = 0;
@@ -112,6 +115,18 @@ function percent(operation, definitions) {
   for (const { name } of again) done += Math.min(entry(name).done, toDo);
   toDo *= 1 + again.length;
   return toDo ? Math.min(Math.floor((done * 100) / toDo), ALMOST) : null;
+}
+
+function weighted(definitions, entry) {
+  let reached = 0;
+  let whole = 0;
+  for (const { name, weight } of definitions) {
+    const stage = entry(name);
+    if (stage.ended_at) reached += weight;
+    else if (stage.total) reached += (weight * Math.min(stage.done, stage.total)) / stage.total;
+    whole += weight;
+  }
+  return Math.floor((reached * 100) / whole);
 }
 
 // --- the element ----------------------------------------------------------------------
@@ -350,7 +365,7 @@ const SHOW_OF_STAGE = {
   done: (node, stage) => setText(node, number(stage.done)),
   total: (node, stage) => setText(node, stage.total === null ? "–" : number(stage.total)),
   // The rate of a stage that has ended stays as it was last.
-  rate: (node, stage) => stage.rows_per_second && setText(node, `${number(stage.rows_per_second)} rows/s`),
+  rate: (node, stage) => stage.rows_per_second && setText(node, `${number(stage.rows_per_second)} ${node.dataset.unit}/s`),
   left(node, stage) {
     if (stage.ended_at) setText(node, `took ${duration(secondsBetween(stage.started_at, stage.ended_at))}`);
     else setText(node, stage.seconds_left === null ? "–" : `${duration(stage.seconds_left)} left`);
