@@ -19,6 +19,7 @@ INSTALLED_APPS = [
     "content",
     "operations",
     "duplication",
+    "generation",
     "channels",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -168,6 +169,11 @@ DUPLICATION_PREVIEW_SECONDS: float = env("DUPLICATION_PREVIEW_SECONDS")
 # --- generation -------------------------------------------------------------
 GENERATION_TEXT_PROVIDER: str = env("GENERATION_TEXT_PROVIDER")
 GENERATION_SPEECH_PROVIDER: str = env("GENERATION_SPEECH_PROVIDER")
+GENERATION_MAX_USD_PER_GENERATION: Decimal = env("GENERATION_MAX_USD_PER_GENERATION")
+GENERATION_MAX_USD_PER_DAY: Decimal = env("GENERATION_MAX_USD_PER_DAY")
+GENERATION_CACHE_MAX_BYTES: int = env("GENERATION_CACHE_MAX_BYTES")
+GENERATION_CACHE_MAX_DAYS: int = env("GENERATION_CACHE_MAX_DAYS")
+GENERATION_KEEP_REPLACED_AUDIO_DAYS: int = env("GENERATION_KEEP_REPLACED_AUDIO_DAYS")
 OPENAI_API_KEY: str = env("OPENAI_API_KEY")
 OPENAI_BASE_URL: str = env("OPENAI_BASE_URL")
 OPENAI_TEXT_MODEL: str = env("OPENAI_TEXT_MODEL")

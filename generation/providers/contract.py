@@ -74,6 +74,9 @@ class TextProvider(Protocol):
         whole one) has passages for: host alone for a solo episode, host and guest for a
         dialogue. `left_out` is the source's. Raises ProviderBusy, ProviderFailed."""
 
+    def draft(self, source: Source) -> Script | None:
+        """The very script that it will make, where finding out needs no call; else None."""
+
     def estimate(self, source: Source) -> Usage:
         """What outline and script will use, about, and `chars` of the script they will make.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from itertools import groupby
 
 from generation.providers.contract import ProviderFailed, Usage
@@ -49,11 +48,11 @@ class OfflineText:
         )
         return Script(tuple(spoken), source.left_out), Usage()
 
+    def draft(self, source: Source) -> Script:
+        return self.script(source, extracted_outline(source))[0]
+
     def estimate(self, source: Source) -> Usage:
-        if not source.passages:
-            return Usage()
-        script, _ = self.script(source, extracted_outline(source))
-        return Usage(chars=script.chars, cost=Decimal(0))
+        return Usage(chars=self.draft(source).chars) if source.passages else Usage()
 
 
 def require_passages(source: Source) -> None:

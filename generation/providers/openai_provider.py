@@ -174,6 +174,9 @@ class OpenAIText:
             total += usage
         return Script(tuple(turns), source.left_out), total
 
+    def draft(self, source: Source) -> None:
+        return None
+
     def estimate(self, source: Source) -> Usage:
         if not source.passages:
             return Usage()

@@ -39,5 +39,5 @@ class Outline:
         return {"title": self.title, "chapters": [each.as_json() for each in self.chapters]}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Outline:
+    def from_json(cls, data: Any) -> Outline:
         return cls(data["title"], tuple(map(Chapter.from_json, data["chapters"])))

@@ -1,0 +1,1 @@
+"""Segments' sounds: which is which, who makes one, where it is kept."""
