@@ -60,7 +60,9 @@ class Episode(Node):
     )
     type = models.CharField(max_length=16, choices=Type.choices, default=Type.SOLO)
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.DRAFT)
-    audio_url = models.URLField(max_length=1000, blank=True, default="")
+    audio_url = models.CharField(
+        max_length=1000, blank=True, default="", help_text="A URL, or a path on this site."
+    )
 
     generation_status = models.CharField(
         max_length=24, choices=GenerationStatus.choices, default=GenerationStatus.PENDING

@@ -106,7 +106,7 @@ def _written(
             orig_id=episode.orig_id,
         )
         if written:
-            return written[1], Usage(), source.left_out
+            return written.script, Usage(), source.left_out
     return text.draft(source), text.estimate(source), source.left_out
 
 

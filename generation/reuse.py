@@ -6,10 +6,12 @@ original's words under other ids, and pays for no second script.
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 import json
 from dataclasses import replace
 from itertools import groupby
+from typing import NamedTuple
 
 from django.db.models import Q
 
@@ -18,6 +20,14 @@ from generation.providers.contract import TextProvider
 from generation.script.outline import Outline
 from generation.script.script import Script
 from generation.script.source import Source
+
+
+class Written(NamedTuple):
+    """`edited_at`: when people edited the script last, if they did."""
+
+    outline: Outline
+    script: Script
+    edited_at: dt.datetime | None
 
 
 def source_hash(source: Source, text: TextProvider) -> str:
@@ -35,14 +45,14 @@ def source_hash(source: Source, text: TextProvider) -> str:
 
 def find_written(
     source: Source, digest: str, *, episode_id: int, orig_id: int | None
-) -> tuple[Outline, Script] | None:
+) -> Written | None:
     """What was written of these words last. What people edited is for their own episode and
     its copies only."""
     found = (
         GenerationJob.objects.filter(source_hash=digest, script__isnull=False)
         .filter(Q(script_edited_at=None) | Q(episode_id__in=[episode_id, orig_id or episode_id]))
         .order_by("-pk")
-        .values_list("outline", "script")
+        .values_list("outline", "script", "script_edited_at")
         .first()
     )
     if found is None:
@@ -55,7 +65,9 @@ def find_written(
         replace(chapter, part_id=part_id)
         for chapter, part_id in zip(outline.chapters, parts, strict=True)
     )
-    return Outline(source.title, chapters), replace(script, left_out=source.left_out)
+    return Written(
+        Outline(source.title, chapters), replace(script, left_out=source.left_out), found[2]
+    )
 
 
 def fits(outline: Outline, source: Source) -> bool:

@@ -11,6 +11,7 @@ from content.services import SELECTABLE_STATUSES
 class EpisodeFilterSet(django_filters.FilterSet):
     status = django_filters.ChoiceFilter(choices=SELECTABLE_STATUSES)
     type = django_filters.ChoiceFilter(choices=Episode.Type.choices)
+    generation_status = django_filters.ChoiceFilter(choices=Episode.GenerationStatus.choices)
     owner = django_filters.NumberFilter(field_name="owner_id", label="The owner's id.")
     orig_id = django_filters.NumberFilter(label="The id of the episode that it is a copy of.")
     created_after = django_filters.IsoDateTimeFilter(

@@ -15,6 +15,7 @@ class EpisodeSerializer(serializers.ModelSerializer[Episode]):
 
     status = serializers.ChoiceField(choices=SELECTABLE_STATUSES)
     owner_username = serializers.CharField(source="owner.username", read_only=True, default=None)
+    audio_url = serializers.SerializerMethodField(help_text="Absolute; empty: there is none.")
 
     class Meta:
         model = Episode
@@ -36,6 +37,15 @@ class EpisodeSerializer(serializers.ModelSerializer[Episode]):
             "updated_at",
         ]
         read_only_fields = [name for name in fields if name not in ("title", "type", "status")]
+
+    def get_audio_url(self, episode: Episode) -> str:
+        request = self.context.get("request")
+        is_path = episode.audio_url.startswith("/")
+        return (
+            request.build_absolute_uri(episode.audio_url)
+            if request and is_path
+            else (episode.audio_url)
+        )
 
     def update(self, instance: Episode, validated_data: dict[str, Any]) -> Episode:
         update_episode(episode=instance, changes=validated_data)

@@ -32,15 +32,15 @@ class WriteOutline(Stage):
                 orig_id=generation.episode.orig_id,
             )
             if written:
-                outline, script = written
                 return Made(
                     finished=True,
                     done=1,
                     total=1,
                     fields={
                         "source_hash": digest,
-                        "outline": outline.as_json(),
-                        "script": script.as_json(),
+                        "outline": written.outline.as_json(),
+                        "script": written.script.as_json(),
+                        "script_edited_at": written.edited_at,
                     },
                     notes=(USED_AGAIN,),
                 )
