@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import django.db
@@ -25,9 +26,14 @@ QUIET_SECONDS = 4.0
 
 
 def follow_in_terminal(
-    operation: Operation, options: dict[str, Any], *, to_stderr: bool = False
+    operation: Operation,
+    options: dict[str, Any],
+    *,
+    to_stderr: bool = False,
+    units: Mapping[str, str] | None = None,
 ) -> None:
-    """Follow it for a management command, whose `options` name the streams.
+    """Follow it for a management command, whose `options` name the streams; `units` are as
+    `ProgressView` takes them.
 
     Raises CommandError when somebody interrupts (the operation goes on) or it is deleted.
     """
@@ -37,7 +43,7 @@ def follow_in_terminal(
     if to_stderr:
         stream = options.get("stderr") or sys.stderr
     try:
-        with ProgressView(stream) as view:
+        with ProgressView(stream, units=units) as view:
             follow(operation, view)
     except KeyboardInterrupt:
         raise CommandError(

@@ -32,7 +32,8 @@ ROWS = 5_000
 
 
 class Policy(ABC):
-    """What is pruned, and after how many days: `setting` names the setting, 0 is never."""
+    """What is pruned, and after how many days: `setting` names the setting, 0 is never. One with
+    another measure than days has its own `before`."""
 
     name: ClassVar[str]
     setting: ClassVar[str]

@@ -106,11 +106,17 @@ class _Run:
         self.unreadable: set[str] = set()
         # Of the last step, with the database: waiting for a provider is no load.
         self.worked_seconds = 0.0
+        self.closed = False
         self.work: Work[Any] = kind.work[job.name]()
         self.logger = logging.getLogger(kind.name)
 
     def close(self) -> None:
-        self.work.close()
+        """End what the work left running, once: before the job is given back, or its next
+        worker would meet it."""
+        if not self.closed:
+            self.closed = True
+            with leases.kept(self.job):
+                self.work.close()
 
     def loop(self) -> Outcome:
         try:
@@ -309,6 +315,7 @@ class _Run:
         self._log(logging.INFO, "Status changed from pending to in progress")
 
     def _stop(self) -> Outcome:
+        self.close()
         # Due at once: should this process die before it settles, the dispatcher sees to it.
         with transaction.atomic():
             leases.release(leases.hold(self.job), due_at=timezone.now())
@@ -316,6 +323,7 @@ class _Run:
         return Outcome.STOPPED
 
     def _wait(self, wait: Wait) -> Outcome:
+        self.close()
         with transaction.atomic():
             job = leases.hold(self.job)
             job.step_size = self.job.step_size
@@ -341,6 +349,7 @@ class _Run:
             return Outcome.LOST
 
     def _requeue(self) -> Outcome:
+        self.close()
         with transaction.atomic():
             job = leases.hold(self.job)
             leases.release(job)
@@ -351,6 +360,7 @@ class _Run:
         trace = "".join(traceback.format_exception(error))
         expected = isinstance(error, WorkFailed)
         telemetry.record_failure(error)
+        self.close()
         try:
             if not expected:
                 self._note_exception(error)

@@ -7,7 +7,7 @@ they come from: the database (`operations.following`) or a websocket.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, Self, TextIO
 
 from rich.console import Console
@@ -27,9 +27,11 @@ class ProgressView:
             view.show_event(…)      # every event after it, in order
 
     `sequence` is the last event that is shown, `has_ended` whether there will be more.
+    `units` says what a stage counts, by its name, where that isn't rows.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, units: Mapping[str, str] | None = None) -> None:
+        self._units = units or {}
         self._console = Console(file=stream, highlight=False, markup=False)
         self._stages: _Stages = (
             _Bars(self._console) if self._console.is_terminal else _Lines(self.say)
@@ -52,7 +54,7 @@ class ProgressView:
         self.sequence = snapshot["sequence"]
         self.has_ended = not snapshot["is_active"]
         for stage in snapshot["stages"]:
-            self._stages.show(stage)
+            self._show_stage(stage)
         if snapshot["waiting"]:
             self.say(_waiting(snapshot["waiting"]["reason"], snapshot["waiting"]["until"]))
         elif snapshot["display_status"] in ("paused", "pausing"):
@@ -63,7 +65,7 @@ class ProgressView:
         name, payload = event["name"].partition(".")[2], event["payload"]
         match name:
             case "progress":
-                self._stages.show(payload)
+                self._show_stage(payload)
             case "waiting":
                 self.say(_waiting(payload["message"], payload["until"]))
             case "exception":
@@ -73,6 +75,9 @@ class ProgressView:
                 self.say(f"{name.replace('_', ' ').capitalize()}{by}.")
             case "completed" | "failed" | "cancelled":
                 self.has_ended = True
+
+    def _show_stage(self, stage: Stage) -> None:
+        self._stages.show({**stage, "unit": self._units.get(stage["stage"], "rows")})
 
 
 class _Stages(Protocol):
@@ -163,10 +168,11 @@ def _percent(stage: Stage) -> str:
 
 
 def _pace(stage: Stage) -> list[str]:
-    """Rows a second and the time left, as far as there is something honest to say."""
+    """How many a second and the time left, as far as there is something honest to say."""
     parts = []
-    if stage["rows_per_second"]:
-        parts.append(f"{stage['rows_per_second']:,} rows/s")
+    # A single thing has no rate.
+    if stage["rows_per_second"] and stage["total"] != 1:
+        parts.append(f"{stage['rows_per_second']:,} {stage['unit']}/s")
     if (left := stage["seconds_left"]) and stage["done"] != stage["total"]:
         parts.append(f"{duration(left)} left")
     return parts

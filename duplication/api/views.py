@@ -42,15 +42,9 @@ from duplication.permissions import check_may_duplicate, check_may_remove
 from duplication.preview import preview
 from duplication.removal.services import start_removal
 from duplication.services import start_duplication
+from operations.api.starting import ANSWER_HEADERS, KEY_PARAMETER, KeyReused, idempotency_key
 from operations.api.views import Conflict, OperationViewSet
 from operations.exceptions import IdempotencyKeyReused, InvalidTransition
-
-MAX_KEY_LENGTH = 255
-
-
-class KeyReused(APIException):
-    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
-    default_code = IdempotencyKeyReused.code
 
 
 class AlreadyActive(APIException):
@@ -76,28 +70,7 @@ class DuplicationViewSet(OperationViewSet[Duplication]):
         description="Answers at once; follow the copy over the websocket or at `Location`. While "
         "a copy of the same episode is being made, that one is answered (200).",
         request=StartSerializer,
-        parameters=[
-            OpenApiParameter(
-                "Idempotency-Key",
-                str,
-                OpenApiParameter.HEADER,
-                description="The same key again answers the first request's duplication.",
-            ),
-            OpenApiParameter(
-                "Location",
-                OpenApiTypes.URI,
-                OpenApiParameter.HEADER,
-                description="Where the duplication is.",
-                response=[200, 202],
-            ),
-            OpenApiParameter(
-                "Retry-After",
-                int,
-                OpenApiParameter.HEADER,
-                description="Look again after so many seconds.",
-                response=[200, 202],
-            ),
-        ],
+        parameters=[KEY_PARAMETER, *ANSWER_HEADERS],
         responses={
             202: DuplicationSerializer,
             200: DuplicationSerializer,
@@ -111,7 +84,7 @@ class DuplicationViewSet(OperationViewSet[Duplication]):
         start = StartSerializer(data=request.data)
         start.is_valid(raise_exception=True)
         wanted = start.validated_data
-        key = _key(request)
+        key = idempotency_key(request)
         episode = self._episode(wanted["episode"])
         check_may_duplicate(request.user, episode)
         try:
@@ -309,14 +282,7 @@ class DuplicationViewSet(OperationViewSet[Duplication]):
         "Answers at once; follow the removal at `Location`. One that is unfinished is answered "
         "instead of a second one (200), and tried again if it had failed.",
         request=RemovalRequestSerializer,
-        parameters=[
-            OpenApiParameter(
-                "Idempotency-Key",
-                str,
-                OpenApiParameter.HEADER,
-                description="The same key again answers the first request's removal.",
-            )
-        ],
+        parameters=[KEY_PARAMETER],
         responses={
             202: RemovalSerializer,
             200: RemovalSerializer,
@@ -341,7 +307,7 @@ class DuplicationViewSet(OperationViewSet[Duplication]):
                 duplication=duplication,
                 requested_by=request.user,
                 even_if_changed=asked.validated_data["even_if_changed"],
-                idempotency_key=_key(request),
+                idempotency_key=idempotency_key(request),
             )
         except DjangoPermissionDenied as error:
             raise PermissionDenied(str(error)) from error
@@ -350,10 +316,3 @@ class DuplicationViewSet(OperationViewSet[Duplication]):
         except (CannotRemove, InvalidTransition) as error:
             raise Conflict(error) from error
         return self.accepted(removal, created=created, view_name="removal-detail")
-
-
-def _key(request: Request) -> str | None:
-    key = request.headers.get("Idempotency-Key")
-    if key and len(key) > MAX_KEY_LENGTH:
-        raise ValidationError({"Idempotency-Key": f"At most {MAX_KEY_LENGTH} characters."})
-    return key

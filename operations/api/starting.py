@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import status
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.request import Request
+from rest_framework.response import Response
 
 from operations.exceptions import IdempotencyKeyReused
 
 MAX_KEY_LENGTH = 255
+POLL_AFTER_SECONDS = 2
 
 KEY_PARAMETER = OpenApiParameter(
     "Idempotency-Key",
@@ -48,3 +52,12 @@ def idempotency_key(request: Request, *, max_length: int = MAX_KEY_LENGTH) -> st
     if key and len(key) > max_length:
         raise ValidationError({"Idempotency-Key": f"At most {max_length} characters."})
     return key
+
+
+def accepted(data: Any, *, created: bool, location: str) -> Response:
+    """The answer to a start: `data` is the operation, made by this request or before."""
+    return Response(
+        data,
+        status=status.HTTP_202_ACCEPTED if created else status.HTTP_200_OK,
+        headers={"Location": location, "Retry-After": str(POLL_AFTER_SECONDS)},
+    )

@@ -24,11 +24,11 @@ from operations.api.serializers import (
     EventSerializer,
     OutcomeSerializer,
 )
+from operations.api.starting import POLL_AFTER_SECONDS, accepted
 from operations.exceptions import InvalidTransition, OperationError, Refused
 from operations.models import Operation
 
 OperationT = TypeVar("OperationT", bound=Operation)
-POLL_AFTER_SECONDS = 2
 
 
 class Conflict(APIException):
@@ -146,11 +146,8 @@ class OperationViewSet(
 
     def accepted(self, operation: Operation, *, created: bool, view_name: str) -> Response:
         """The answer to a start: where the operation is, made by this request or before."""
-        return Response(
+        return accepted(
             self.get_serializer(operation).data,
-            status=status.HTTP_202_ACCEPTED if created else status.HTTP_200_OK,
-            headers={
-                "Location": reverse(view_name, args=[operation.pk], request=self.request),
-                "Retry-After": str(POLL_AFTER_SECONDS),
-            },
+            created=created,
+            location=reverse(view_name, args=[operation.pk], request=self.request),
         )

@@ -63,3 +63,14 @@ def test_work_is_closed_once_at_the_end_of_a_run(
     operation = TOY.start(rows=10)
     outcome = runner.run("toy", operation.jobs.get().pk)
     assert (str(outcome), len(closed)) == ("failed" if fails else "completed", 1)
+
+
+def test_work_is_closed_before_the_job_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = ToyJob.objects.all()
+    taken: list[bool] = []
+    monkeypatch.setattr(
+        Count, "close", lambda self: taken.append(jobs.get().lease_until is not None)
+    )
+    operation = TOY.start(rows=10)
+    outcome = runner.run("toy", operation.jobs.get().pk, budget_seconds=0)
+    assert (str(outcome), taken) == ("requeued", [True])

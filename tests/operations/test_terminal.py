@@ -61,6 +61,18 @@ def test_view_without_terminal_says_the_end_of_each_stage_in_a_line(out: io.Stri
     assert view.sequence == 7
 
 
+def test_view_counts_in_a_stages_own_unit_and_gives_a_single_thing_no_rate(
+    out: io.StringIO,
+) -> None:
+    with ProgressView(out, units={"audio": "segments"}) as view:
+        view.show_snapshot(snapshot(stage("audio", 5, 5, rows_per_second=3)))
+        view.show_event(event(4, "progress", **stage("upload", 1, 1, rows_per_second=900)))
+    assert out.getvalue().splitlines() == [
+        "audio: 5 of 5, 100 %, 3 segments/s",
+        "upload: 1 of 1, 100 %",
+    ]
+
+
 def test_view_on_a_terminal_draws_bars(out: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(out, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("TERM", "xterm")

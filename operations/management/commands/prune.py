@@ -11,8 +11,8 @@ from operations import retention
 
 class Command(BaseCommand):
     help = (
-        "Prune what is older than the OPERATION_KEEP_… and DUPLICATION_KEEP_… settings say, in "
-        "small commits. The workers do it each night; this does it now."
+        "Prune what is older, or more, than the settings say (docs/retention.md), in small "
+        "commits. The workers do it each night; this does it now."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -23,6 +23,4 @@ class Command(BaseCommand):
         for name, rows in found.items():
             self.stdout.write(f"{name}: {rows:,} {'due' if dry_run else 'pruned'}")
         if not found:
-            self.stdout.write(
-                "Everything is kept for ever: no OPERATION_KEEP_… setting is above 0."
-            )
+            self.stdout.write("Everything is kept for ever: no setting for it is above 0.")
