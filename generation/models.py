@@ -34,11 +34,12 @@ class StageName(models.TextChoices):
 class GenerationJob(Operation):
     """One making of one episode's audio.
 
-    `from_stage` says what is made anew: that stage and those behind it, from what `base`
-    has; empty: whatever fits the content as it is now is used again. `usage` has a
-    `providers.contract.Usage` for each stage, `cost` their sum in US dollars; `estimate` is
-    what was expected at the start. `script` may be edited by people while nothing runs:
-    `script_version` counts the edits. What was really said is in `segments`.
+    `from_stage` says what is made anew: that stage and those behind it, from what `base` has.
+    Empty: whatever fits the content as it is now is used again; `base` then is whose outline
+    and script those are, if there were any. `usage` has a `providers.contract.Usage` for each
+    stage, `cost` their sum in US dollars; `estimate` is what was expected at the start.
+    `script` may be edited by people while nothing runs: `script_version` counts the edits. What
+    was really said is in `segments`.
     """
 
     kind: ClassVar[str] = "generation"
@@ -133,13 +134,20 @@ class GenerationJob(Operation):
         return reverse("my-generation", args=[self.pk])
 
     @property
+    def is_quiet(self) -> bool:
+        """Whether nothing of it runs or is about to: its script can be edited."""
+        return not self.is_runnable and not self.requested
+
+    @property
     def is_current(self) -> bool:
         """Whether the episode's own generation fields tell of this one."""
         return self.episode.generation_job_id == str(self.pk)
 
     @classmethod
     def viewable_by(cls, user: Any) -> models.QuerySet[Any]:
-        return super().viewable_by(user).select_related("episode", "requested_by")
+        found = super().viewable_by(user).select_related("episode", "requested_by")
+        # They may be megabytes, and few who look read them.
+        return found.defer("outline", "script")
 
 
 class GenerationStage(Job):
@@ -255,7 +263,7 @@ class AudioCache(models.Model):
     class Meta:
         db_table = "audio_cache"
         verbose_name = "kept sound"
-        verbose_name_plural = "audio cache"
+        verbose_name_plural = "kept sounds"
         indexes = [models.Index(fields=["last_used_at"], name="audio_cache_last_used")]
         constraints = [
             models.CheckConstraint(

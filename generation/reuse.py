@@ -23,8 +23,9 @@ from generation.script.source import Source
 
 
 class Written(NamedTuple):
-    """`edited_at`: when people edited the script last, if they did."""
+    """By which generation; `edited_at`: when people edited the script last, if they did."""
 
+    generation_id: int
     outline: Outline
     script: Script
     edited_at: dt.datetime | None
@@ -52,12 +53,13 @@ def find_written(
         GenerationJob.objects.filter(source_hash=digest, script__isnull=False)
         .filter(Q(script_edited_at=None) | Q(episode_id__in=[episode_id, orig_id or episode_id]))
         .order_by("-pk")
-        .values_list("outline", "script", "script_edited_at")
+        .values_list("pk", "outline", "script", "script_edited_at")
         .first()
     )
     if found is None:
         return None
-    outline, script = Outline.from_json(found[0]), Script.from_json(found[1])
+    generation_id, kept_outline, kept_script, edited_at = found
+    outline, script = Outline.from_json(kept_outline), Script.from_json(kept_script)
     parts = part_ids(source)
     if len(parts) != len(outline.chapters):
         return None
@@ -66,7 +68,10 @@ def find_written(
         for chapter, part_id in zip(outline.chapters, parts, strict=True)
     )
     return Written(
-        Outline(source.title, chapters), replace(script, left_out=source.left_out), found[2]
+        generation_id,
+        Outline(source.title, chapters),
+        replace(script, left_out=source.left_out),
+        edited_at,
     )
 
 

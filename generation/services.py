@@ -162,7 +162,7 @@ def _begin_audio_anew(generation: GenerationJob, job: GenerationStage) -> None:
 def _require_editable(generation: GenerationJob) -> None:
     if generation.script is None:
         raise CannotEdit(f"{generation} has no script yet: wait until it is written.")
-    if generation.is_runnable or generation.requested:
+    if not generation.is_quiet:
         raise CannotEdit(
             f"{generation} is {generation.display_status}: pause it, then edit its script."
         )

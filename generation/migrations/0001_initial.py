@@ -94,7 +94,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'kept sound',
-                'verbose_name_plural': 'audio cache',
+                'verbose_name_plural': "kept sounds",
                 'db_table': 'audio_cache',
             },
         ),

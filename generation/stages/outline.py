@@ -37,6 +37,7 @@ class WriteOutline(Stage):
                     done=1,
                     total=1,
                     fields={
+                        "base_id": written.generation_id,
                         "source_hash": digest,
                         "outline": written.outline.as_json(),
                         "script": written.script.as_json(),

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from tests.generation import stub_speech, stub_text
 from tests.generation.stub_text import StubText
@@ -18,3 +19,14 @@ def stubs(settings: Any, tmp_path: Any) -> Iterator[None]:
     StubText.calls, StubText.on_call = [], None
     yield
     StubText.on_call = None
+
+
+@pytest.fixture
+def other_session(db: None) -> Iterator[Any]:
+    """A cursor of another session of the database."""
+    session = connection.copy()
+    try:
+        with session.cursor() as cursor:
+            yield cursor
+    finally:
+        session.close()
