@@ -9,6 +9,7 @@ PORT ?= 8000
 ARGS ?=
 SIZES ?=
 SOCKETS ?=
+SEGMENTS ?=
 # Test processes. Tests wait for processes and for the database, so three pay on two cores.
 JOBS ?= 3
 # Only ever raised.
@@ -18,7 +19,7 @@ PYTEST = $(BIN)/pytest -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo serve test coverage lint format openapi bench bench-duplication bench-watchers bench-neighbours clean
+.PHONY: help install demo demo-generate serve test coverage lint format openapi bench bench-duplication bench-watchers bench-neighbours bench-generation clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +40,9 @@ $(INSTALLED): requirements.txt requirements-dev.txt constraints.txt
 
 demo: $(INSTALLED) ## Duplicate an episode before your eyes. FILE=path.json, or PARTS= ITEMS= BLOCKS=
 	@$(BIN)/python manage.py demo $(foreach name,file parts items blocks,$(call demo-option,$(name)))
+
+demo-generate: $(INSTALLED) ## Generate an episode's audio, twice: the second from the cache. FILE=path.json
+	@$(BIN)/python manage.py demo_generate $(call demo-option,file)
 
 # FILE=x becomes --file='x'; what isn't given is left out.
 upper = $(shell printf %s '$(1)' | tr a-z A-Z)
@@ -72,7 +76,7 @@ openapi: export DATABASE_URL = postgres://unused
 openapi: $(INSTALLED) ## Write docs/openapi.yaml from the views.
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-bench: bench-duplication bench-watchers bench-neighbours ## Run every benchmark.
+bench: bench-duplication bench-watchers bench-neighbours bench-generation ## Run every benchmark.
 
 bench-duplication: $(INSTALLED) ## Measure duplication beside other ways. SIZES=10000,100000
 	@$(BIN)/python -m benchmarks.duplication $(if $(SIZES),--sizes='$(SIZES)')
@@ -82,6 +86,9 @@ bench-watchers: $(INSTALLED) ## Measure 1,000 websockets beside a bare consumer.
 
 bench-neighbours: $(INSTALLED) ## Measure everyday work beside a duplication. BLOCKS=100000
 	@$(BIN)/python -m benchmarks.neighbours $(if $(BLOCKS),--blocks='$(BLOCKS)')
+
+bench-generation: $(INSTALLED) ## Measure generations beside bare calls to a provider. SEGMENTS=100
+	@$(BIN)/python -m benchmarks.generation $(if $(SEGMENTS),--segments='$(SEGMENTS)')
 
 clean: ## Remove what was built. Keeps your data: .env, .local (the database), media.
 	rm -rf $(VENV) .coverage .coverage.* htmlcov staticfiles .pytest_cache .mypy_cache \

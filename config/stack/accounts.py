@@ -68,7 +68,11 @@ def _editors_permissions() -> list[Permission]:
         content_type__app_label="duplication",
         codename__in=["add_duplication", "view_duplication"],
     )
-    return list(Permission.objects.filter(content | duplications))
+    generations = Q(
+        content_type__app_label="generation",
+        codename__in=["add_generationjob", "view_generationjob", "view_generationmetrics"],
+    )
+    return list(Permission.objects.filter(content | duplications | generations))
 
 
 def _login(user: User) -> Login:

@@ -73,6 +73,7 @@ def test_list_follows_its_cursor_to_the_end(api: APIClient, owner: Any) -> None:
         ({"status": "archived"}, ["Archived"]),
         ({"type": "dialogue"}, ["Dialogue"]),
         ({"orig_id": 77}, ["Copy"]),
+        ({"generation_status": "FAILED"}, ["Dialogue"]),
         ({"search": "DIAL"}, ["Dialogue"]),
         ({"created_after": "2999-01-01T00:00:00Z"}, []),
         ({"created_before": "2999-01-01T00:00:00Z"}, ["Dialogue", "Copy", "Archived"]),
@@ -84,7 +85,7 @@ def test_list_filters(
 ) -> None:
     EpisodeFactory(title="Archived", owner=owner, status="archived")
     EpisodeFactory(title="Copy", owner=owner, orig_id=77)
-    EpisodeFactory(title="Dialogue", owner=owner, type="dialogue")
+    EpisodeFactory(title="Dialogue", owner=owner, type="dialogue", generation_status="FAILED")
     assert titles(api.get(EPISODES, query)) == expected
 
 
@@ -92,6 +93,29 @@ def test_list_with_invalid_filter_says_where(api: APIClient) -> None:
     response = api.get(EPISODES, {"status": "copying"})
     assert response.status_code == 400
     assert response.data["errors"][0]["pointer"] == "/status"
+
+
+def test_list_by_generation_status_reads_along_the_index() -> None:
+    viewer = client_of(UserFactory(permissions=["view_episode"]))
+    few = Episode.GenerationStatus.FAILED
+    Episode.objects.bulk_create(
+        Episode(
+            title=f"Episode {number}",
+            generation_status=Episode.GenerationStatus.COMPLETED if number % 500 else few,
+        )
+        for number in range(5_000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE episodes")
+    with CaptureQueriesContext(connection) as queries:
+        response = viewer.get(EPISODES, {"generation_status": few})
+    assert len(response.data["results"]) == 10
+    (listing,) = [each["sql"] for each in queries if '"generation_status" = ' in each["sql"]]
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {listing}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "episodes_generation_status" in plan
+    assert "Seq Scan on episodes" not in plan
 
 
 def test_list_takes_the_same_number_of_queries_for_more_rows(api: APIClient, owner: Any) -> None:
