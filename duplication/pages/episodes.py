@@ -15,6 +15,7 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_safe
 
+from content import additions
 from content.models import Episode
 from duplication.exceptions import CannotStart
 from duplication.models import Duplication
@@ -46,7 +47,8 @@ class StartForm(forms.Form):
 @require_safe
 @login_required
 def episode_list(request: HttpRequest) -> HttpResponse:
-    """One's own episodes, the newest first, with the copy that is being made of each."""
+    """One's own episodes, the newest first, with the copy that is being made of each, and what
+    other apps show of them."""
     words = request.GET.get("q", "").strip()
     mine = Episode.objects.visible().filter(owner=request.user.pk)
     found = mine.filter(title__icontains=words) if words else mine
@@ -56,13 +58,14 @@ def episode_list(request: HttpRequest) -> HttpResponse:
         status__in=[Duplication.Status[name] for name in Duplication.ACTIVE],
     )
     by_episode = {duplication.org_episode_id: duplication for duplication in active}
+    added = additions.shown_with(list(page), request.user)
     return TemplateResponse(
         request,
         "duplication/episodes.html",
         {
             "title": "My episodes",
             "section": "episodes",
-            "rows": [(episode, by_episode.get(episode.pk)) for episode in page],
+            "rows": [(episode, by_episode.get(episode.pk), added[episode.pk]) for episode in page],
             "page": page,
             "words": words,
             "may_duplicate": request.user.has_perm(ADD),

@@ -13,11 +13,14 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from content.models import Episode
-from generation import audio_names
+from generation import audio_names, files
 from generation import retention as policies
 from generation.models import AudioCache, GenerationJob, GenerationSegment
 from operations import retention
+from tests.duplication.driving import run_stage, run_to_end
 from tests.factories.content import EpisodeFactory
+from tests.generation.making import generate, make_episode, start
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.django_db
 
@@ -236,6 +239,23 @@ def test_claims_of_the_dead_go_after_a_day_and_living_ones_never():
     assert kept(dead, dying, living) == [False, True, True]
 
 
+def test_claim_that_ran_out_stays_for_a_paused_generation_that_may_have_paid_for_it():
+    paused = generation(status=Status.PAUSED)
+    kept_by = making("kept", ago(10), maker=paused)
+    GenerationSegment.objects.create(
+        generation=paused, number=1, chapter=0, cache_key=kept_by.cache_key
+    )
+    retention.prune()
+    assert kept(kept_by) == [True]
+    GenerationJob.objects.update(status=Status.CANCELLED)
+    retention.prune()
+    assert kept(kept_by) == [False]
+
+
+def die(*_args):
+    raise KeyboardInterrupt
+
+
 def claim_and_die():
     """A run that dies between its commits."""
     batches = policies.UnusedSounds().batches(ago(100))
@@ -249,7 +269,7 @@ def test_run_that_dies_leaves_a_claim_that_runs_out_and_goes_with_the_abandoned(
     claim_and_die()
     old.refresh_from_db()
     assert (old.state, old.maker) == (State.MAKING, None)
-    assert timezone.now() < old.making_until < timezone.now() + dt.timedelta(hours=1)
+    assert timezone.now() < old.making_until < timezone.now() + dt.timedelta(minutes=5)
 
     AudioCache.objects.update(making_until=ago(1.1))
     assert retention.prune().rows[ABANDONED] == 1
@@ -260,8 +280,8 @@ def test_run_that_dies_after_a_file_leaves_no_row_that_counts_on_it(monkeypatch)
     old = sound("old", 101)
     batches = claim_and_die()
     with monkeypatch.context() as patch:
-        patch.setattr(policies, "_rows_of", lambda claimed: os._exit)  # any error: it dies
-        with pytest.raises(AttributeError), transaction.atomic():
+        patch.setattr(policies, "_rows_of", die)
+        with pytest.raises(KeyboardInterrupt), transaction.atomic():
             next(batches)
     old.refresh_from_db()
     assert old.state == State.MAKING
@@ -302,6 +322,38 @@ def test_sound_that_is_taken_at_that_moment_is_kept():
     assert pruned.rows[UNUSED] == 1
     assert kept(old, older) == [True, False]
     assert retention.prune().rows[UNUSED] == 0
+
+
+@pytest.mark.usefixtures("stubs")
+def test_generation_that_needs_a_sound_that_is_being_taken_away_waits_and_makes_it():
+    episode = make_episode()
+    generate(episode)
+    AudioCache.objects.update(last_used_at=ago(101))
+    batches = claim_and_die()
+
+    again = start(episode)
+    assert run_to_end(again)[-1] == "waiting"
+    with transaction.atomic():
+        assert next(batches) == again.segments.count()
+    again.jobs.update(not_before=None)
+    run_to_end(again)
+    assert again.status == Status.COMPLETED
+    assert (again.chars_cached, again.chars_paid > 0) == (0, True)
+    assert kept(*AudioCache.objects.filter(state=State.READY)) == [True] * again.segments.count()
+
+
+@pytest.mark.usefixtures("stubs")
+def test_generation_that_counted_on_a_sound_that_went_makes_it_again():
+    """The sound went between the look and the commit of those who found it."""
+    generation = start(make_episode())
+    run_stage(generation, "audio")
+    claimed, _ = policies._claim(AudioCache.objects.all())
+    assert policies._take_away(claimed) == generation.segments.count()
+    paid = generation.chars_paid
+
+    run_to_end(generation)
+    assert generation.status == Status.COMPLETED
+    assert generation.chars_paid == 2 * paid
 
 
 # --- what no row knows ------------------------------------------------------------------------
@@ -414,13 +466,15 @@ def test_audio_of_deleted_episodes_goes():
     for each in (living, deleted):
         os.utime(default_storage.path(each.audio_name), (ago(400).timestamp(),) * 2)
     young = write_audio("young", days_ago=29)
+    half = write(f"generation/episodes/ab/{key_of('half')}_x1y2z3a.mp3", days_ago=31)
     stranger = write("generation/episodes/ab/cover.png", days_ago=1_000)
     deleted.episode.delete()
-    assert retention.due()[NO_GENERATION] == 1
+    assert retention.due()[NO_GENERATION] == 2
 
-    assert retention.prune().rows[NO_GENERATION] == 1
+    assert retention.prune().rows[NO_GENERATION] == 2
     assert has_file(living)
     assert not default_storage.exists(deleted.audio_name)
+    assert not default_storage.exists(half)
     assert default_storage.exists(young)
     assert default_storage.exists(stranger)
 
@@ -450,12 +504,30 @@ def test_audio_is_not_deleted_once_another_generation_has_promised_it(has_a_row)
     promised.wait(timeout=10)
     pruning = threading.Thread(target=lambda: (retention.prune(), connection.close()))
     pruning.start()
-    while not waits_for_a_lock():
-        pass
-    done.set()
-    for each in (thread, pruning):
-        each.join(timeout=10)
+    try:
+        wait_until(waits_for_a_lock, "the other one waits", deadline_seconds=10)
+    finally:
+        done.set()
+        for each in (thread, pruning):
+            each.join(timeout=10)
     assert default_storage.exists(name)
+
+
+@pytest.mark.usefixtures("stubs")
+def test_upload_promises_the_file_before_it_looks_for_it(monkeypatch):
+    promised = []
+
+    def put(name, content):
+        promised.append(GenerationJob.objects.filter(audio_name=name).exists())
+        return real(name, content)
+
+    real = files.put
+    generation = start(make_episode())
+    run_stage(generation, "audio")
+    monkeypatch.setattr(files, "put", put)
+    run_to_end(generation)
+    assert generation.status == Status.COMPLETED
+    assert promised == [True]
 
 
 def waits_for_a_lock() -> bool:
