@@ -70,6 +70,40 @@ class _Ended(OperationError):
     """The operation was failed or cancelled by another job while this one's step ran."""
 
 
+def run_on(kind_name: str, job_id: int) -> Outcome:
+    """`run`, and then the jobs that follow from its end, in the same time budget: a short stage
+    isn't worth the queue's way. They were delivered as well; who is first takes them."""
+    deadline = time.monotonic() + settings.OPERATION_TIME_BUDGET_SECONDS
+    outcome = run(kind_name, job_id)
+    while outcome == Outcome.COMPLETED and (left := deadline - time.monotonic()) > 0:
+        following = _following(kinds.get(kind_name), job_id)
+        if following is None:
+            break
+        ended = run(kind_name, following, budget_seconds=left)
+        if ended == Outcome.NOT_TAKEN:
+            break  # another worker was first
+        job_id, outcome = following, ended
+    return outcome
+
+
+def _following(kind: Kind[Any], job_id: int) -> int | None:
+    """A job that was added behind this one, to the same operation, and that nobody has taken."""
+    jobs = kind.job._default_manager
+    same = jobs.filter(pk=job_id).values(kind.job.operation_field)
+    following: int | None = (
+        jobs.filter(
+            **{f"{kind.job.operation_field}__in": same},
+            pk__gt=job_id,
+            status=kind.job.Status["PENDING"],
+            lease_until=None,
+        )
+        .order_by("pk")
+        .values_list("pk", flat=True)
+        .first()
+    )
+    return following
+
+
 def run(kind_name: str, job_id: int, *, budget_seconds: float | None = None) -> Outcome:
     """Work on the job for about `budget_seconds`. Idempotent: safe to deliver any number of
     times, at the same time. Raises only when the database stays out of reach or can't

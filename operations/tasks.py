@@ -4,7 +4,7 @@ from operations import retention, runner
 
 
 def run(kind: str, job_id: int) -> str:
-    return runner.run(kind, job_id)
+    return runner.run_on(kind, job_id)
 
 
 def prune() -> dict[str, int]:

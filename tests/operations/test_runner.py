@@ -9,7 +9,7 @@ from django.db import DataError, connection, transaction
 from django.utils import timezone
 from waffle.testutils import override_switch
 
-from operations import runner
+from operations import leases, runner, tasks
 from operations.exceptions import UnknownKind, WorkFailed
 from operations.models import Event
 from tests.operations.toy import kind as toy
@@ -44,6 +44,40 @@ def test_run_operation_reaches_its_end_with_every_row_once(driver):
     assert operation.ended_at >= operation.started_at
     assert driver.numbers(operation) == list(range(1, 26))
     assert operation.progress["count"]["done"] == operation.progress["count"]["total"] == 25
+
+
+def test_run_on_takes_what_follows_without_the_queues_way(driver):
+    operation = TOY.start(rows=25)
+    other = TOY.start(rows=5)
+
+    assert tasks.run("toy", driver.job(operation).pk) == "completed"
+
+    operation.refresh_from_db()
+    other.refresh_from_db()
+    assert (operation.status, other.status) == ("completed", "pending")
+    # What was delivered all the same finds nothing to do.
+    assert tasks.run("toy", driver.job(operation, stage="check").pk) == "not_taken"
+
+
+def test_run_on_leaves_what_another_worker_has_taken(driver, monkeypatch):
+    operation = TOY.start(rows=25)
+    run = runner.run
+
+    def taken_first(kind, job_id, **options):
+        outcome = run(kind, job_id, **options)
+        leases.claim(TOY, driver.job(operation, stage="check").pk)
+        return outcome
+
+    monkeypatch.setattr(runner, "run", taken_first)
+    assert tasks.run("toy", driver.job(operation).pk) == "completed"
+    assert driver.job(operation, stage="check").status == "in_progress"
+
+
+def test_run_on_ends_with_its_time(driver, settings):
+    settings.OPERATION_TIME_BUDGET_SECONDS = 0
+    operation = TOY.start(rows=4)
+    assert tasks.run("toy", driver.job(operation).pk) == "completed"
+    assert driver.job(operation, stage="check").status == "pending"
 
 
 def test_run_events_are_in_order_without_a_gap(driver):
