@@ -26,6 +26,7 @@ VARIABLES: dict[str, tuple[Any, Any]] = {
     "DATABASE_URL": (str, ""),
     "DATABASE_POOL_SIZE": (int, 10),
     "EMBEDDED_POSTGRES_DIR": (str, ""),
+    "LEGACY_DATABASE_URL": (str, ""),
     "REDIS_URL": (str, ""),
     "MEDIA_ROOT": (str, "media"),
     "AWS_STORAGE_BUCKET_NAME": (str, ""),

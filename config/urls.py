@@ -20,8 +20,11 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("operations/", include("operations.urls")),
     path("my/", include("duplication.pages.urls")),
+    path("my/", include("generation.pages.urls")),
+    path("", include("generation.urls")),
     path("api/v1/", include("content.api.urls")),
     path("api/v1/", include("duplication.api.urls")),
+    path("api/v1/", include("generation.api.urls")),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
     # Last: what no API path above is, told in the API's own words.
     re_path(r"^api/", problems.unknown_path),

@@ -17,6 +17,8 @@ CHROMIUM = next(
     None,
 )
 REDIS_URL = os.environ.get("REDIS_URL", "")
+# A server, not a database: tests make databases of their own there.
+LEGACY_MYSQL_URL = os.environ.get("LEGACY_MYSQL_URL", "")
 
 
 def _needs(available: bool, reason: str) -> pytest.MarkDecorator:
@@ -25,3 +27,4 @@ def _needs(available: bool, reason: str) -> pytest.MarkDecorator:
 
 chromium = _needs(CHROMIUM is not None, "there is no Chromium on this machine")
 redis = _needs(bool(REDIS_URL), "REDIS_URL is not set")
+mysql = _needs(bool(LEGACY_MYSQL_URL), "LEGACY_MYSQL_URL is not set")

@@ -1,10 +1,13 @@
 """Settings for development; test and production start from here."""
 
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from config.env import ROOT, env
+from config.legacy import legacy_database
 from config.logging import logging_config
 
 BASE_DIR = ROOT
@@ -20,6 +23,8 @@ INSTALLED_APPS = [
     "operations",
     "duplication",
     "generation",
+    "migrationsync",
+    "migrationsync.dispatch",
     "channels",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -96,6 +101,10 @@ def database() -> dict[str, Any]:
 
 
 DATABASES = {"default": database()}
+# What is migrated from; it is only read.
+if env("LEGACY_DATABASE_URL"):
+    DATABASES["legacy"] = legacy_database(env("LEGACY_DATABASE_URL"))
+DATABASE_ROUTERS = ["config.legacy.LegacyIsNotMigrated"]
 DATABASE_POOL_SIZE: int = env("DATABASE_POOL_SIZE")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -221,6 +230,8 @@ SPECTACULAR_SETTINGS = {
         "EpisodeStatus": "content.models.Episode.Status",
         "OperationStatus": "operations.models.Operation.Status",
         "MediaFileStatus": "duplication.models.MediaFile.Status",
+        "DriftFindingState": "duplication.models.DriftFinding.State",
+        "SegmentState": "generation.models.GenerationSegment.State",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
@@ -282,6 +293,24 @@ def media_storage() -> dict[str, Any]:
     }
 
 
+def media_origins() -> list[str]:
+    """Where signed URLs of the bucket lead to, besides ourselves: whoever plays from there needs
+    its permission in the Content-Security-Policy."""
+    bucket = env("AWS_STORAGE_BUCKET_NAME")
+    if not bucket:
+        return []
+    # As boto3 chooses: an endpoint of one's own, else a host for each bucket, unless its name
+    # has dots, which no certificate covers. Amazon may redirect from the one to the region's.
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+        address = urlsplit(endpoint)
+        return [f"{address.scheme}://{address.netloc}"]
+    host = "" if "." in bucket else f"{bucket}."
+    return [
+        f"https://{host}s3.amazonaws.com",
+        *([f"https://{host}s3.{AWS_REGION}.amazonaws.com"] if AWS_REGION else []),
+    ]
+
+
 STORAGES: dict[str, Any] = {
     "default": media_storage(),
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
@@ -307,7 +336,7 @@ CONTENT_SECURITY_POLICY = {
         "style-src": ["'self'"],
         "img-src": ["'self'", "data:"],
         "connect-src": ["'self'"],
-        "media-src": ["'self'"],
+        "media-src": ["'self'", *media_origins()],
         "object-src": ["'none'"],
         "base-uri": ["'self'"],
         "form-action": ["'self'"],

@@ -1,0 +1,39 @@
+"""What a source's column holds, in words that every engine shares."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Family(enum.StrEnum):
+    """Types that are read alike, whatever an engine calls them."""
+
+    TEXT = "text"
+    INTEGER = "integer"
+    DECIMAL = "decimal"
+    FLOAT = "float"
+    BOOLEAN = "boolean"
+    DATE = "date"
+    DATETIME = "datetime"  # a clock's reading, of no zone
+    INSTANT = "instant"  # a moment, the same everywhere
+    JSON = "json"
+    UUID = "uuid"
+    BINARY = "binary"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class SourceColumn:
+    """A column as the source declares it.
+
+    `length` is the most characters of a text or bytes of a binary (None: no bound worth the
+    name), `places` the decimal places (None: any number).
+    """
+
+    name: str
+    family: Family
+    declared: str
+    is_nullable: bool = True
+    length: int | None = None
+    places: int | None = None

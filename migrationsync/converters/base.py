@@ -1,0 +1,99 @@
+"""What a converter is, and how it refuses.
+
+Writing one's own: subclass `Converter`, say what it reads and what it makes, and give it
+`convert`. It must be pure: the same value always becomes the same result.
+
+    @dataclass(frozen=True)
+    class Celsius(Converter):
+        reads = frozenset({Family.INTEGER, Family.DECIMAL})
+        makes = Family.DECIMAL
+        fits = (models.DecimalField,)
+
+        def convert(self, value: Any) -> decimal.Decimal:
+            return (decimal.Decimal(value) - 32) * 5 / 9
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from django.db import models
+
+from migrationsync import normal
+from migrationsync.columns import Family, SourceColumn
+
+SHOWN_CHARACTERS = 60
+
+
+class ConversionError(Exception):
+    """A value that can't be converted: what it is (shortened), why not, and in which column."""
+
+    def __init__(self, value: object, why: str, column: str = "") -> None:
+        self.value = shortened(value)
+        self.why = why
+        self.column = column
+        super().__init__(f"{column}: {self.value} {why}" if column else f"{self.value} {why}")
+
+    def at(self, column: str) -> ConversionError:
+        error = ConversionError("", self.why, column)
+        error.value = self.value
+        error.args = (f"{column}: {self.value} {self.why}",)
+        return error
+
+
+def shortened(value: object) -> str:
+    """A value as a message shows it. Of a long one only the beginning is formatted."""
+    if isinstance(value, str | bytes) and len(value) > SHOWN_CHARACTERS:
+        unit = "characters" if isinstance(value, str) else "bytes"
+        return f"{value[:SHOWN_CHARACTERS]!r}… ({len(value):,} {unit})"
+    text = repr(value) if isinstance(value, str | bytes) else str(value)
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+
+
+@dataclass(frozen=True)
+class Converter:
+    """Turns a source's values into a target field's.
+
+    `reads` are the families of columns that it understands, `makes` the family of what it
+    makes, `fits` the classes of fields that take it.
+    """
+
+    reads: ClassVar[frozenset[Family]]
+    makes: ClassVar[Family]
+    fits: ClassVar[tuple[type[models.Field[Any, Any]], ...]]
+
+    def convert(self, value: Any) -> Any:
+        """`value` is never None. Answers None for what means nothing; raises ConversionError."""
+        raise NotImplementedError
+
+    def sql(self, expression: str, column: SourceColumn) -> str | None:
+        """The same in PostgreSQL's SQL, over `expression` of `column`'s type.
+
+        Where `convert` refuses, the statement fails; it never lets a value through that
+        `convert` would not. None: only Python can. Percent signs are single: double them in a
+        statement that has parameters.
+        """
+        return None
+
+    def fitted(self, field: models.Field[Any, Any]) -> Self:
+        """This converter with the field's limits, where it was given none."""
+        return self
+
+    def misdeclared(self) -> str:
+        """What is wrong with how it was declared; empty where nothing is."""
+        return ""
+
+    def normal(self, value: Any) -> str | None:
+        """The normal form of what it makes, see `migrationsync.normal`."""
+        return normal.text(value, self.makes)
+
+
+def literal(text: str) -> str:
+    """A text as a literal of standard SQL."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def failing(expression: str, cast: str) -> str:
+    """SQL that fails with the value in its message, and not before a row has reached it."""
+    return f"('not to be converted: ' || ({expression})::text)::boolean::text::{cast}"

@@ -1,0 +1,203 @@
+"""Reads a legacy database: any Django alias on PostgreSQL, MySQL or MariaDB, or SQLite.
+
+Owns sessions that can only read, the check of a table against its declaration, and batches in
+the order of the key. Doesn't own what becomes of the rows.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from migrationsync.columns import Family, SourceColumn
+from migrationsync.entities import Entity
+from migrationsync.source import engines
+from migrationsync.source.drift import drifts
+from migrationsync.source.errors import Drift, SchemaDrift, translated
+from migrationsync.source.schema import Table, quoted, read_table
+
+# What a batch may hold in texts and bytes before it ends early.
+BATCH_BYTES = 32 * 1024 * 1024
+# A column that holds at most so many characters isn't weighed.
+SHORT = 1000
+# An estimate below this is counted out: small tables' estimates are often far off.
+COUNTED_BELOW = 50_000
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows in the order of the key, each beginning with it.
+
+    `last` is the key to go on behind. `is_cut` says that the batch ended by its bytes, before
+    it had the number of rows that was asked for.
+    """
+
+    rows: list[tuple[Any, ...]]
+    last: int
+    is_cut: bool
+
+
+@dataclass(frozen=True)
+class Count:
+    rows: int
+    is_exact: bool
+
+
+class Source:
+    """The legacy database behind a Django alias.
+
+    Every method raises SourceUnreachable when it is away. Nothing here writes, and the
+    sessions are told to refuse it.
+    """
+
+    def __init__(self, alias: str = "legacy") -> None:
+        self.alias = alias
+
+    @property
+    def connection(self) -> BaseDatabaseWrapper:
+        return connections[self.alias]
+
+    @property
+    def vendor(self) -> str:
+        return self.connection.vendor
+
+    @contextlib.contextmanager
+    def session(self) -> Iterator[BaseDatabaseWrapper]:
+        """A transaction that can only read, with its clock in UTC."""
+        connection = self.connection
+        with translated(connection), engines.reading_only(connection):
+            yield connection
+
+    def table(self, name: str) -> Table | None:
+        with self.session() as connection:
+            return read_table(connection, name)
+
+    def check(self, entities: Sequence[Entity]) -> dict[str, Table]:
+        """The tables of `entities`, by the entities' names. Raises SchemaDrift with everything
+        that is wrong with any of them."""
+        found: dict[str, Table] = {}
+        wrong: list[Drift] = []
+        for entity in entities:
+            table = self.table(entity.source)
+            wrong += drifts(entity, table)
+            if table is not None:
+                found[entity.name] = table
+        if wrong:
+            raise SchemaDrift(wrong)
+        return found
+
+    def read(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        *,
+        after: int | None = None,
+        until: int | None = None,
+        limit: int,
+        max_bytes: int = BATCH_BYTES,
+    ) -> Batch | None:
+        """The next rows behind the key `after` (None: from the beginning), up to and with `until`.
+
+        `columns` begin with the key. At most `limit` rows, and no more once they hold
+        `max_bytes`, but always one: a row is never taken apart. None where there are no more.
+        One statement; the memory it takes doesn't grow with what it leaves in the table.
+        """
+        with self.session() as connection:
+            quote = connection.ops.quote_name
+            key = quote(columns[0])
+            bounds = {f"{key} > %s": after, f"{key} <= %s": until}
+            conditions = [sql for sql, bound in bounds.items() if bound is not None]
+            parameters: list[Any] = [bound for bound in bounds.values() if bound is not None]
+            selected = ", ".join(engines.selected(connection, quote(name)) for name in columns)
+            where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+            statement = (
+                f"SELECT {selected} FROM {quoted(connection, table.name)}{where} "
+                f"ORDER BY {key} LIMIT %s"
+            )
+            shape = [table.columns[name] for name in columns]
+            long = [i for i, column in enumerate(shape) if _is_long(column)]
+            rows: list[tuple[Any, ...]] = []
+            weight, is_cut = 0, False
+            found = engines.rows(connection, statement, [*parameters, limit], are_long=bool(long))
+            with contextlib.closing(found):
+                for row in found:
+                    weight += sum(_weight(row[i]) for i in long) if long else 0
+                    if rows and weight > max_bytes:
+                        is_cut = True
+                        break
+                    rows.append(row)
+            if not rows:
+                return None
+            _in_utc(rows, shape, connection.vendor)
+            return Batch(rows, rows[-1][0], is_cut)
+
+    def batches(
+        self,
+        table: Table,
+        columns: Sequence[str],
+        *,
+        after: int | None = None,
+        until: int | None = None,
+        size: int,
+        max_bytes: int = BATCH_BYTES,
+    ) -> Iterator[Batch]:
+        """Batch after batch, each a read of its own: nothing is held open in between.
+
+        Where rows are large, fewer are asked for at once, and more again when they are small.
+        """
+        limit = size
+        while True:
+            batch = self.read(
+                table, columns, after=after, until=until, limit=limit, max_bytes=max_bytes
+            )
+            if batch is None:
+                return
+            yield batch
+            after = batch.last
+            limit = len(batch.rows) if batch.is_cut else min(size, limit * 2)
+
+    def high_water(self, table: Table, key: str) -> int | None:
+        """The greatest key there is now; None where the table is empty."""
+        with self.session() as connection, connection.cursor() as cursor:
+            name = connection.ops.quote_name(key)
+            cursor.execute(f"SELECT max({name}) FROM {quoted(connection, table.name)}")
+            found: int | None = cursor.fetchone()[0]
+            return found
+
+    def count(self, table: Table) -> Count:
+        """How many rows there are: what the engine believes, or counted where that is quick."""
+        with self.session() as connection:
+            estimate = None if table.is_view else engines.estimate(connection, table.name)
+            if estimate is not None and estimate >= COUNTED_BELOW:
+                return Count(estimate, is_exact=False)
+            with connection.cursor() as cursor:
+                cursor.execute(f"SELECT count(*) FROM {quoted(connection, table.name)}")
+                return Count(cursor.fetchone()[0], is_exact=True)
+
+
+def _is_long(column: SourceColumn) -> bool:
+    texts = (Family.TEXT, Family.BINARY, Family.JSON, Family.OTHER)
+    return column.family in texts and (column.length is None or column.length > SHORT)
+
+
+def _weight(value: Any) -> int:
+    return len(value) if isinstance(value, str | bytes) else 0
+
+
+def _in_utc(rows: list[tuple[Any, ...]], shape: Sequence[SourceColumn], vendor: str) -> None:
+    """MySQL's TIMESTAMP is a moment, but comes without its zone: the session's, UTC."""
+    moments = [i for i, column in enumerate(shape) if column.family is Family.INSTANT]
+    if vendor != "mysql" or not moments:
+        return
+    for number, row in enumerate(rows):
+        changed = list(row)
+        for i in moments:
+            if isinstance(changed[i], dt.datetime):
+                changed[i] = changed[i].replace(tzinfo=dt.UTC)
+        rows[number] = tuple(changed)

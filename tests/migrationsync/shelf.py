@@ -1,0 +1,45 @@
+"""Models for tests that declare entities of their own. They have no tables."""
+
+# ruff: noqa: DJ008 - nobody is shown one of them
+
+from __future__ import annotations
+
+from django.db import models
+
+from migrationsync.identifiers import uuid7
+
+
+class Author(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    name = models.CharField(max_length=20)
+    motto = models.CharField(max_length=20, blank=True)
+    born_on = models.DateField(null=True)
+
+    class Meta:
+        app_label = "shelf"
+
+
+class Book(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    title = models.CharField(max_length=20)
+    price = models.DecimalField(max_digits=6, decimal_places=2)
+    author = models.ForeignKey(Author, on_delete=models.CASCADE)
+    weight = models.FloatField(null=True)
+
+    class Meta:
+        app_label = "shelf"
+
+
+class Shop(models.Model):
+    name = models.CharField(max_length=20)
+
+    class Meta:
+        app_label = "shelf"
+
+
+class Log(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    seen_at = models.DateTimeField()
+
+    class Meta:
+        app_label = "shelf"
