@@ -110,7 +110,7 @@ def _parse() -> argparse.Namespace:
     )
     numbers = {
         "--segments": (400, "Of the generation that is compared with the bare calls."),
-        "--delay-ms": (200, "How long each of its calls takes."),
+        "--delay-ms": (500, "How long each of its calls takes."),
         "--parallel": (4, "How many calls the provider takes at once."),
         "--sound-seconds": (1, "How long each segment is heard."),
         "--few-segments": (10, "Of the generation that memory is compared with."),

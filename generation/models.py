@@ -43,6 +43,7 @@ class GenerationJob(Operation):
     """
 
     kind: ClassVar[str] = "generation"
+    READ_LATE: ClassVar[tuple[str, ...]] = ("outline", "script")
 
     episode = models.ForeignKey(Episode, on_delete=models.CASCADE, related_name="generations")
     base = models.ForeignKey(
@@ -145,9 +146,7 @@ class GenerationJob(Operation):
 
     @classmethod
     def viewable_by(cls, user: Any) -> models.QuerySet[Any]:
-        found = super().viewable_by(user).select_related("episode", "requested_by")
-        # They may be megabytes, and few who look read them.
-        return found.defer("outline", "script")
+        return super().viewable_by(user).select_related("episode", "requested_by")
 
 
 class GenerationStage(Job):

@@ -34,7 +34,7 @@ def dispatch_due() -> int:
         with transaction.atomic():
             due = list(
                 jobs.select_for_update(skip_locked=True, of=("self",))
-                .select_related(kind.job.operation_field)
+                .with_operation()
                 .order_by("due_at")[:BATCH]
             )
             for job in due:

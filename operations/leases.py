@@ -63,7 +63,7 @@ def claim(kind: Kind[Any], job_id: int) -> Claim:
         _end_if_frozen()
         job = (
             kind.job._default_manager.select_for_update(skip_locked=True, of=("self",))
-            .select_related(kind.job.operation_field)
+            .with_operation()
             .filter(
                 Q(lease_until=None) | Q(lease_until__lte=Now()),
                 Q(not_before=None) | Q(not_before__lte=Now()),
@@ -100,7 +100,7 @@ def hold(job: Job) -> Job:
     held = (
         type(job)
         ._default_manager.select_for_update(of=("self",))
-        .select_related(job.operation_field)
+        .with_operation()
         .filter(pk=job.pk, lease_token=job.lease_token)
         .first()
     )

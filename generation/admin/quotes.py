@@ -80,7 +80,7 @@ def choose(request: HttpRequest, ids: Sequence[int]) -> list[Choice]:
         for generation in GenerationJob.objects.filter(
             episode__in=episodes,
             status__in=[GenerationJob.Status[name] for name in GenerationJob.ACTIVE],
-        ).defer("outline", "script")
+        )
     }
     has = _earlier_results(list(episodes))
     return [

@@ -443,7 +443,11 @@ def _beginnings(parts: list[Source]) -> list[dict[str, Any]]:
         {
             "part": number,
             "title": part.passages[0].part_title,
-            "items": list(dict.fromkeys(passage.item_title for passage in part.passages)),
+            "items": [
+                title
+                for title in dict.fromkeys(passage.item_title for passage in part.passages)
+                if title
+            ],
             "text": "\n".join(passage.text for passage in part.passages)[:share],
         }
         for number, part in enumerate(parts, start=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.db import models
 from django.db.models import Q
@@ -11,6 +11,14 @@ from operations.models.transitions import Edge, Transitions
 
 if TYPE_CHECKING:
     from operations.models.operation import Operation
+
+
+class JobQuerySet(models.QuerySet[Any]):
+    def with_operation(self) -> JobQuerySet:
+        """Each with its operation, read in the same query but for what is read late."""
+        field = self.model.operation_field
+        late = self.model._meta.get_field(field).related_model.READ_LATE
+        return self.select_related(field).defer(*(f"{field}__{name}" for name in late))
 
 
 class Job(Transitions):
@@ -72,6 +80,8 @@ class Job(Transitions):
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
+
+    objects = JobQuerySet.as_manager()
 
     class Meta:
         abstract = True

@@ -12,8 +12,14 @@ from django.urls import reverse
 from operations.models.transitions import Edge, Transitions
 
 
+class OperationManager(models.Manager[Any]):
+    def get_queryset(self) -> models.QuerySet[Any]:
+        return super().get_queryset().defer(*self.model.READ_LATE)
+
+
 class Operation(Transitions):
-    """Abstract. A concrete operation adds its subject and sets `kind`.
+    """Abstract. A concrete operation adds its subject and sets `kind`. Its large fields it names
+    in `READ_LATE`: the row is read at each step, those when they are asked for.
 
     `requested` (what somebody asked for) is apart from `status` (what has been reached):
     an operation that was asked to pause is in progress until its running steps have ended.
@@ -47,6 +53,7 @@ class Operation(Transitions):
     RUNNABLE: ClassVar[tuple[str, ...]] = ("PENDING", "IN_PROGRESS")
 
     kind: ClassVar[str]
+    READ_LATE: ClassVar[tuple[str, ...]] = ()
 
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
     requested = models.CharField(
@@ -74,6 +81,8 @@ class Operation(Transitions):
     # When who asked for it was shown its end; the bell counts those that weren't.
     seen_at = models.DateTimeField(null=True, blank=True, editable=False)
     updated_at = models.DateTimeField(auto_now=True)
+
+    objects = OperationManager()
 
     class Meta:
         abstract = True
