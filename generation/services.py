@@ -69,18 +69,17 @@ def start_generation(
     )
     with telemetry.span("generation", episode_id=episode_id):
         with transaction.atomic():
-            if started := _earlier(request, episode_id):
+            episode = _locked(episode_id)
+            if started := _earlier(request, episode):
                 return started
-        # Reads all words, so without a lock; what is read anew below is cheap.
-        episode = Episode.objects.visible().filter(pk=episode_id).first()
-        if episode is None:
-            raise CannotGenerate("not_found", f"There is no episode {episode_id} to generate.")
+        # Reads all words, so without a lock; what is looked at again below is cheap.
         text, speech = text_provider(), speech_provider()
         options = resolve(episode, speech, from_stage=from_stage, voices=voices, speed=speed)
         expected = estimate_of(episode, options, text, speech)
         with transaction.atomic():
             limits.hold_day()
-            if started := _earlier(request, episode_id):
+            episode = _locked(episode_id)
+            if started := _earlier(request, episode):
                 return started
             limits.check(expected.cost)
             generation = _create(
@@ -127,7 +126,8 @@ def edit_script(generation: GenerationJob, data: Any, *, version: int, by: Any) 
         generation = GenerationJob.objects.select_for_update(no_key=True, of=("self",)).get(
             pk=generation.pk
         )
-        _require_editable(generation)
+        said = any(job.stage == StageName.AUDIO and job.has_status("COMPLETED") for job in jobs)
+        _require_editable(generation, is_said=said)
         if generation.script_version != version:
             raise ScriptChanged(generation.script_version)
         outline = Outline.from_json(generation.outline)
@@ -159,22 +159,34 @@ def _begin_audio_anew(generation: GenerationJob, job: GenerationStage) -> None:
     generation.progress.pop(StageName.AUDIO, None)
 
 
-def _require_editable(generation: GenerationJob) -> None:
+def _require_editable(generation: GenerationJob, *, is_said: bool) -> None:
     if generation.script is None:
         raise CannotEdit(f"{generation} has no script yet: wait until it is written.")
     if not generation.is_quiet:
         raise CannotEdit(
             f"{generation} is {generation.display_status}: pause it, then edit its script."
         )
+    if is_said and generation.has_status("PAUSED", "FAILED"):
+        raise CannotEdit(
+            f"All of {generation} is said already and only its upload is left: let it end, or "
+            "cancel it, then edit the script and generate from the audio."
+        )
 
 
-def _earlier(request: idempotency.Request, episode_id: int) -> Started | None:
-    """What a start is answered with instead of a new generation. Locks the episode, so that a
-    second click waits here and then finds the first one's."""
+def _locked(episode_id: int) -> Episode:
+    """A second click waits here, and then finds the first one's generation."""
+    visible = Episode.objects.visible().select_for_update(no_key=True)
+    episode = visible.filter(pk=episode_id).first()
+    if episode is None:
+        raise CannotGenerate("not_found", f"There is no episode {episode_id} to generate.")
+    return episode
+
+
+def _earlier(request: idempotency.Request, episode: Episode) -> Started | None:
+    """What a start is answered with instead of a new generation. The episode is locked."""
     if request.key and (earlier := idempotency.answered(request)):
         return Started(GenerationJob.objects.get(pk=earlier), created=False)
-    Episode.objects.select_for_update(no_key=True).filter(pk=episode_id).first()
-    active = GenerationJob.objects.filter(episode=episode_id, status__in=ACTIVE).first()
+    active = GenerationJob.objects.filter(episode=episode, status__in=ACTIVE).first()
     if active is None:
         return None
     if request.key:

@@ -83,7 +83,7 @@ class AudioCacheAdmin(ReadOnlyAdmin):
             hits=Coalesce(Sum(F("usage_count") - 1, filter=Q(usage_count__gt=1)), 0),
         )
         context = {
-            "title": "Audio cache",
+            "title": "Kept sounds",
             "whole": whole,
             "limit_bytes": settings.GENERATION_CACHE_MAX_BYTES,
             "clean_up": clean_up(),

@@ -11,10 +11,12 @@ from django.db import connection
 
 from content.models import Episode
 from generation.exceptions import CannotEdit, CannotGenerate, LimitReached, ScriptChanged
+from generation.files import StorageRefused
 from generation.kind import GENERATION
 from generation.models import GenerationJob
 from generation.script.script import InvalidScript
 from generation.services import edit_script, start_generation, start_many
+from generation.sounds import kept
 from operations import control, verbs
 from operations.exceptions import IdempotencyKeyReused
 from operations.models import Event
@@ -220,6 +222,20 @@ def test_script_is_not_edited_before_it_is_there_nor_while_it_is_said() -> None:
         edit_script(generation, turns("x"), version=0, by=None)
     GenerationJob.objects.update(script=turns("x"), outline={"title": "", "chapters": []})
     with pytest.raises(CannotEdit, match="pause it"):
+        edit_script(generation, turns("x"), version=0, by=None)
+
+
+def test_script_that_is_said_already_is_edited_when_its_generation_has_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(name: str) -> None:
+        raise StorageRefused("No room.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept, "read", refuse)
+        generation = generate(make_episode("One."))
+    assert (generation.status, generation.error_code) == ("failed", "storage_refused")
+    with pytest.raises(CannotEdit, match="only its upload is left"):
         edit_script(generation, turns("x"), version=0, by=None)
 
 
