@@ -99,14 +99,18 @@ class Source:
         *,
         after: int | None = None,
         until: int | None = None,
+        keys: Sequence[int] | None = None,
+        computed: Sequence[str] = (),
         limit: int,
         max_bytes: int = BATCH_BYTES,
     ) -> Batch | None:
         """The next rows behind the key `after` (None: from the beginning), up to and with `until`.
 
-        `columns` begin with the key. At most `limit` rows, and no more once they hold
-        `max_bytes`, but always one: a row is never taken apart. None where there are no more.
-        One statement; the memory it takes doesn't grow with what it leaves in the table.
+        `columns` begin with the key. `keys` are the only ones that are asked for; `computed` is
+        SQL of this engine that every row brings behind its columns. At most `limit` rows, and no
+        more once they hold `max_bytes`, but always one: a row is never taken apart. None where
+        there are no more. One statement; the memory it takes doesn't grow with what it leaves
+        in the table.
         """
         with self.session() as connection:
             quote = connection.ops.quote_name
@@ -114,7 +118,15 @@ class Source:
             bounds = {f"{key} > %s": after, f"{key} <= %s": until}
             conditions = [sql for sql, bound in bounds.items() if bound is not None]
             parameters: list[Any] = [bound for bound in bounds.values() if bound is not None]
-            selected = ", ".join(engines.selected(connection, quote(name)) for name in columns)
+            if keys is not None:
+                conditions.append(f"{key} IN ({', '.join(['%s'] * len(keys))})")
+                parameters += keys
+            selected = ", ".join(
+                (
+                    *(engines.selected(connection, quote(name)) for name in columns),
+                    *(expression.replace("%", "%%") for expression in computed),
+                )
+            )
             where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
             statement = (
                 f"SELECT {selected} FROM {quoted(connection, table.name)}{where} "
