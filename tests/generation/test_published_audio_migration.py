@@ -1,5 +1,6 @@
 """The migration that tells of published episodes' older audio, both ways, with data."""
 
+import datetime as dt
 from importlib import import_module
 
 import pytest
