@@ -17,8 +17,8 @@ class LegacyIdMapping(models.Model):
     """A row of the legacy database and the UUID that it has in the modern one.
 
     `checksum` is the source's row and `target_checksum` the target's, each as it was when the
-    two were last made alike: MD5 of `migrationsync.normal`'s form, computed by the side's own
-    engine. So "the source changed" and "the target changed" can be told apart.
+    two were last made alike: MD5 by the side's own engine (`migrationsync.checksums`). So
+    "the source changed" and "the target changed" can be told apart.
     """
 
     class ValidationStatus(models.TextChoices):

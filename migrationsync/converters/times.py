@@ -9,7 +9,9 @@ began; 1:30 in the hour that came twice is its second coming, when summer time w
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import zoneinfo
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,6 +22,8 @@ from migrationsync.columns import Family, SourceColumn
 from migrationsync.converters.base import ConversionError, Converter, failing, literal
 from migrationsync.converters.text import BLANKS
 
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - of a clock without a zone
+_EPOCH_UTC = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _FORMS = frozenset({Family.DATE, Family.DATETIME, Family.TEXT})
 
 
@@ -90,6 +94,23 @@ class DateTime(Converter):
     def _zone(self) -> zoneinfo.ZoneInfo:
         return zoneinfo.ZoneInfo(self.zone)
 
+    @cached_property
+    def _offset_of_day(self) -> Callable[[dt.date], dt.timedelta | None]:
+        """A day's offset, where it had one from its beginning to its end; else None."""
+        offset = self._zone.utcoffset
+
+        @functools.lru_cache(maxsize=10_000)
+        def of_day(day: dt.date) -> dt.timedelta | None:
+            ends = (
+                dt.datetime.combine(day, clock.replace(fold=fold))
+                for clock in (dt.time.min, dt.time.max)
+                for fold in (0, 1)
+            )
+            first, *others = map(offset, ends)
+            return first if all(each == first for each in others) else None
+
+        return of_day
+
     def convert(self, value: Any) -> dt.datetime | None:
         if isinstance(value, str):
             text = value.strip(BLANKS)
@@ -106,6 +127,10 @@ class DateTime(Converter):
         try:
             if value.tzinfo is not None:
                 return value.astimezone(dt.UTC)
+            whole_day = self._offset_of_day(value.date())
+            if whole_day is not None:
+                # Without replace(), which takes ten times as long.
+                return _EPOCH_UTC + (value - _EPOCH - whole_day)
             local = value.replace(tzinfo=self._zone, fold=0)
             # A zone always knows its offset.
             offset = min(local.utcoffset(), local.replace(fold=1).utcoffset())

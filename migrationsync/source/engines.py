@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Iterator, Sequence
+import datetime as dt
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
-import psycopg
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from psycopg.types.datetime import DateLoader, TimestampLoader, TimestamptzLoader
+from psycopg.adapt import Loader
 
 Rows = Generator[tuple[Any, ...], None, None]
 
@@ -22,6 +22,8 @@ def reading_only(connection: BaseDatabaseWrapper) -> Iterator[None]:
         case "postgresql":
             with transaction.atomic(using=connection.alias):
                 _execute(connection, "SET TRANSACTION READ ONLY")
+                _execute(connection, "SET LOCAL datestyle TO 'ISO, YMD'")
+                _execute(connection, "SET LOCAL timezone TO 'UTC'")
                 yield
         case "mysql":
             # For the next transaction only.
@@ -92,31 +94,25 @@ def estimate(connection: BaseDatabaseWrapper, table: str) -> int | None:
         return int(found[0]) if found and found[0] is not None else None
 
 
-class _LenientDate(DateLoader):
+def _lenient(kind: Callable[[str], Any], data: Any) -> Any:
+    text = str(data, "utf-8")
+    try:
+        return kind(text)
+    except ValueError:
+        return text
+
+
+class _LenientDate(Loader):
     """PostgreSQL has infinity and years that Python hasn't: they come as their text, so that
-    one of them is one bad row, not a batch that can't be read."""
+    one of them is one bad row, not a batch that can't be read. The session writes ISO 8601."""
 
     def load(self, data: Any) -> Any:
-        try:
-            return super().load(data)
-        except psycopg.DataError:
-            return bytes(data).decode()
+        return _lenient(dt.date.fromisoformat, data)
 
 
-class _LenientTimestamp(TimestampLoader):
+class _LenientTime(Loader):
     def load(self, data: Any) -> Any:
-        try:
-            return super().load(data)
-        except psycopg.DataError:
-            return bytes(data).decode()
-
-
-class _LenientTimestamptz(TimestamptzLoader):
-    def load(self, data: Any) -> Any:
-        try:
-            return super().load(data)
-        except psycopg.DataError:
-            return bytes(data).decode()
+        return _lenient(dt.datetime.fromisoformat, data)
 
 
 def _postgresql(
@@ -124,13 +120,15 @@ def _postgresql(
 ) -> Rows:
     with connection.wrap_database_errors, connection.connection.cursor() as cursor:
         cursor.adapters.register_loader("date", _LenientDate)
-        cursor.adapters.register_loader("timestamp", _LenientTimestamp)
-        cursor.adapters.register_loader("timestamptz", _LenientTimestamptz)
+        cursor.adapters.register_loader("timestamp", _LenientTime)
+        cursor.adapters.register_loader("timestamptz", _LenientTime)
         if are_long:
             # Left early, it cancels what the server would still send.
             yield from cursor.stream(statement, parameters)
         else:
-            yield from cursor.execute(statement, parameters)
+            cursor.execute(statement, parameters)
+            while chunk := cursor.fetchmany(1_000):
+                yield from chunk
 
 
 def _mysql(connection: BaseDatabaseWrapper, statement: str, parameters: Sequence[Any]) -> Rows:

@@ -1,0 +1,125 @@
+"""What a comparison finds, ready to be shown or stored. Pure data."""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from migrationsync.entities import Entity
+
+# A place to go on from: plain JSON, to be given back as it is.
+Cursor = dict[str, Any]
+
+# The most ids of one finding.
+PAGE = 10_000
+
+
+class Kind(enum.StrEnum):
+    """How a record's two sides stand to each other and to what they were when last made alike."""
+
+    MISSING = "missing"  # in the source, and never migrated
+    QUARANTINED = "quarantined"  # the same, and it is known why
+    SOURCE_CHANGED = "source_changed"
+    TARGET_CHANGED = "target_changed"
+    BOTH_CHANGED = "both_changed"
+    DELETED_IN_SOURCE = "deleted_in_source"  # the row is gone, or marked as deleted
+    DELETED_IN_TARGET = "deleted_in_target"
+    DELETED_IN_BOTH = "deleted_in_both"  # only the mapping is left
+    EXTRA = "extra"  # in the target, and from no legacy row
+
+
+class ComparisonType(enum.StrEnum):
+    """The original's names for differences, as they are stored."""
+
+    MISSING_RECORDS = "missing_records"
+    CONFLICTED_RECORDS = "conflicted_records"
+    DELETED_RECORDS = "deleted_records"
+
+
+COMPARISON_TYPES = {
+    Kind.MISSING: ComparisonType.MISSING_RECORDS,
+    Kind.QUARANTINED: ComparisonType.MISSING_RECORDS,
+    Kind.SOURCE_CHANGED: ComparisonType.CONFLICTED_RECORDS,
+    Kind.TARGET_CHANGED: ComparisonType.CONFLICTED_RECORDS,
+    Kind.BOTH_CHANGED: ComparisonType.CONFLICTED_RECORDS,
+    Kind.DELETED_IN_SOURCE: ComparisonType.DELETED_RECORDS,
+    Kind.DELETED_IN_TARGET: ComparisonType.DELETED_RECORDS,
+    Kind.DELETED_IN_BOTH: ComparisonType.DELETED_RECORDS,
+    Kind.EXTRA: ComparisonType.DELETED_RECORDS,
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One record that differs.
+
+    `legacy_id` is None for an extra row, `uuid` for one that was never migrated.
+    `is_contested`: deleted on one side, and changed on the other.
+    """
+
+    kind: Kind
+    legacy_id: int | None
+    uuid: uuid.UUID | None = None
+    is_contested: bool = False
+
+
+@dataclass(frozen=True)
+class Segment:
+    """What one step found. `examined` counts the keys it passed, `cursor` is where the next
+    begins; None: this was the last."""
+
+    differences: list[Difference]
+    examined: int
+    cursor: Cursor | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Records of one kind, as a DataDifferential will store them.
+
+    `legacy_ids` are the legacy keys; of extra rows, which have none, their UUIDs as text.
+    """
+
+    source_table: str
+    target_table: str
+    comparison_type: ComparisonType
+    legacy_ids: list[int | str]
+    comparison_criteria: dict[str, Any]
+
+    @property
+    def record_count(self) -> int:
+        return len(self.legacy_ids)
+
+
+def findings(
+    entity: Entity, differences: Iterable[Difference], criteria: dict[str, Any]
+) -> Iterator[Finding]:
+    """The differences of a segment by kind, in pages of at most PAGE.
+
+    `criteria` say how was compared (see `Differential.criteria`); the kind, and which of the
+    ids are contested, are added to them.
+    """
+    by_kind: dict[Kind, list[Difference]] = {}
+    for difference in differences:
+        by_kind.setdefault(difference.kind, []).append(difference)
+    for kind, found in by_kind.items():
+        for page in _pages(found):
+            contested = [_id(each) for each in page if each.is_contested]
+            yield Finding(
+                entity.source,
+                entity.target._meta.db_table,
+                COMPARISON_TYPES[kind],
+                [_id(each) for each in page],
+                {**criteria, "kind": kind.value, "contested": contested},
+            )
+
+
+def _pages(found: list[Difference]) -> Iterator[list[Difference]]:
+    return (found[start : start + PAGE] for start in range(0, len(found), PAGE))
+
+
+def _id(difference: Difference) -> int | str:
+    return str(difference.uuid) if difference.legacy_id is None else difference.legacy_id

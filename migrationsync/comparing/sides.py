@@ -1,0 +1,278 @@
+"""What each side is asked: the legacy table, and the id mapping with the target beside it.
+
+Every statement looks at a bounded range of keys, so that each is short and none holds much.
+Owns the SQL; what follows from the answers is `differential`'s.
+"""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.db import connection, transaction
+
+from migrationsync.checksums import quoted, source_sql, target_sql
+from migrationsync.comparing import dialect
+from migrationsync.deleted import deleted_sql
+from migrationsync.entities import Entity
+from migrationsync.models import LegacyIdMapping, QuarantinedRow
+from migrationsync.source import Source, Table
+from migrationsync.source.schema import quoted as quoted_table
+
+NO_SETTINGS: Mapping[str, str] = {}
+
+
+class Keys(NamedTuple):
+    """Keys that are really there: the first, the last, and how many."""
+
+    first: int
+    last: int
+    rows: int
+
+
+class Group(NamedTuple):
+    """Neighbouring rows: how many, the sum of their checksums, and their keys' range."""
+
+    rows: int
+    total: int
+    first: int
+    last: int
+
+
+Groups = dict[int, Group]
+# Ranges of keys, both ends included.
+Ranges = Sequence[tuple[int, int]]
+
+
+class TargetState(enum.StrEnum):
+    SAME = "same"
+    CHANGED = "changed"
+    GONE = "gone"
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What the mapping says of a legacy row, with the state of the row in the target."""
+
+    uuid: uuid.UUID
+    checksum: str
+    target: TargetState
+
+
+class SourceSide:
+    """The legacy table. A row that is marked as deleted counts as gone.
+
+    Every method raises SourceUnreachable.
+    """
+
+    def __init__(self, entity: Entity, source: Source, table: Table) -> None:
+        vendor = source.vendor
+        self.vendor = vendor
+        self.key = quoted(entity.key, vendor)
+        self.checksum = source_sql(entity, table, vendor)
+        self.deleted = deleted_sql(entity, table, vendor)
+        self._source = source
+        self._table = quoted_table(source.connection, table.name)
+        self._live = f" AND NOT ({self.deleted})" if self.deleted else ""
+
+    def keys(self, after: int | None, limit: int) -> Keys | None:
+        """The next `limit` keys behind `after`, those of deleted rows too; None: no more."""
+        where = "" if after is None else f"WHERE {self.key} > {after:d} "
+        return _keys(
+            self._asked(
+                f"SELECT min(k), max(k), count(*) FROM (SELECT {self.key} AS k FROM {self._table} "
+                f"{where}ORDER BY {self.key} LIMIT {limit:d}) AS next_keys"
+            )
+        )
+
+    def groups(self, first: int, last: int, width: int) -> Groups:
+        return _groups(
+            self._asked(
+                f"SELECT {dialect.group(self.vendor, self.key, width)}, count(*), "
+                f"min({self.key}), max({self.key}), {dialect.sums(self.vendor, self.checksum)} "
+                f"FROM {self._table} WHERE {_within(self.key, [(first, last)])}{self._live} "
+                "GROUP BY 1",
+                settings=dialect.SUMMING,
+            )
+        )
+
+    def checksums(self, ranges: Ranges) -> dict[int, str]:
+        rows = self._asked(
+            f"SELECT {self.key}, {self.checksum} FROM {self._table} "
+            f"WHERE {_within(self.key, ranges)}{self._live}"
+        )
+        return {int(key): checksum for key, checksum in rows}
+
+    def changed(
+        self, column: str, since: str, after: tuple[str, int] | None, limit: int
+    ) -> list[tuple[int, str | None, str]]:
+        """The next rows whose `column` is `since` or later, in its order: the key, the checksum
+        (None: marked as deleted), and the column's text. `after`: the last one's, and its key."""
+        name = quoted(column, self.vendor)
+        text = {"postgresql": f"{name}::text", "mysql": f"cast({name} AS char)"}.get(
+            self.vendor, f"cast({name} AS text)"
+        )
+        checksum = self.checksum
+        if self.deleted:
+            checksum = f"CASE WHEN NOT ({self.deleted}) THEN {checksum} END"
+        where, parameters = f"{name} >= %s", [since]
+        if after is not None:
+            at, key = after
+            where = f"{name} >= %s AND ({name} > %s OR {self.key} > {key:d})"
+            parameters = [at, at]
+        statement = (f"SELECT {self.key}, {checksum}, {text} FROM {self._table} WHERE ").replace(
+            "%", "%%"
+        )
+        return [
+            (int(key), found, at)
+            for key, found, at in self._asked(
+                f"{statement}{where} ORDER BY {name}, {self.key} LIMIT {limit:d}", parameters
+            )
+        ]
+
+    def _asked(
+        self,
+        statement: str,
+        parameters: Sequence[Any] | None = None,
+        *,
+        settings: Mapping[str, str] = NO_SETTINGS,
+    ) -> list[Any]:
+        with self._source.session() as session:
+            dialect.prepare(session)
+            with dialect.planned(session, settings), session.cursor() as cursor:
+                cursor.execute(statement, parameters)
+                return cursor.fetchall()
+
+
+class StoredSide:
+    """What was stored when the two were last made alike, and the target as it is now."""
+
+    def __init__(self, entity: Entity) -> None:
+        self.entity = entity
+        self._mapping = LegacyIdMapping._meta.db_table
+        options = entity.target._meta
+        self._target = connection.ops.quote_name(options.db_table)
+        key = options.pk.column if options.pk else None
+        self._id = "t." + connection.ops.quote_name(key or "id")
+        self._is_changed = f"m.target_checksum <> {target_sql(entity, 't.')}".replace("%", "%%")
+
+    def keys(self, after: int | None, limit: int) -> Keys | None:
+        where = "" if after is None else f"AND legacy_id > {after:d} "
+        return _keys(
+            self._asked(
+                "SELECT min(k), max(k), count(*) FROM (SELECT legacy_id AS k "
+                f"FROM {self._mapping} WHERE entity_type = %s {where}"
+                f"ORDER BY legacy_id LIMIT {limit:d}) AS next_keys"
+            )
+        )
+
+    def groups(self, first: int, last: int, width: int) -> Groups:
+        return _groups(
+            self._asked(
+                f"SELECT {dialect.group('postgresql', 'legacy_id', width)}, count(*), "
+                f"min(legacy_id), max(legacy_id), {dialect.sums('postgresql', 'checksum')} "
+                f"FROM {self._mapping} WHERE entity_type = %s "
+                f"AND {_within('legacy_id', [(first, last)])} GROUP BY 1",
+                settings=dialect.SUMMING,
+            )
+        )
+
+    def checksums(self, ranges: Ranges) -> dict[int, tuple[str, uuid.UUID]]:
+        rows = self._asked(
+            f"SELECT legacy_id, checksum, uuid_id FROM {self._mapping} "
+            f"WHERE entity_type = %s AND {_within('legacy_id', ranges)}"
+        )
+        return {key: (checksum, uuid_id) for key, checksum, uuid_id in rows}
+
+    def target_differences(self, first: int, last: int) -> dict[int, tuple[TargetState, uuid.UUID]]:
+        """The mapped rows whose row in the target changed, or is gone."""
+        rows = self._asked(
+            f"SELECT m.legacy_id, m.uuid_id, {self._id} IS NULL FROM {self._mapping} m "
+            f"LEFT JOIN {self._target} t ON {self._id} = m.uuid_id WHERE m.entity_type = %s "
+            f"AND {_within('m.legacy_id', [(first, last)])} "
+            f"AND ({self._id} IS NULL OR {self._is_changed})",
+            settings=dialect.LOOKING_UP,
+        )
+        return {
+            key: (TargetState.GONE if is_gone else TargetState.CHANGED, uuid_id)
+            for key, uuid_id, is_gone in rows
+        }
+
+    def mapped(self, keys: Sequence[int]) -> dict[int, Mapped]:
+        rows = self._asked(
+            "SELECT m.legacy_id, m.uuid_id, m.checksum, CASE "
+            f"WHEN {self._id} IS NULL THEN '{TargetState.GONE}' "
+            f"WHEN {self._is_changed} THEN '{TargetState.CHANGED}' ELSE '{TargetState.SAME}' END "
+            f"FROM {self._mapping} m LEFT JOIN {self._target} t ON {self._id} = m.uuid_id "
+            "WHERE m.entity_type = %s AND m.legacy_id = ANY(%s)",
+            list(keys),
+        )
+        return {
+            key: Mapped(uuid_id, checksum, TargetState(state))
+            for key, uuid_id, checksum, state in rows
+        }
+
+    def quarantined(self, keys: Sequence[int]) -> set[int]:
+        return set(
+            QuarantinedRow.objects.filter(
+                entity_type=self.entity.name, legacy_id__in=keys, resolved_at=None
+            ).values_list("legacy_id", flat=True)
+        )
+
+    def extras(self, after: str | None, limit: int) -> tuple[list[uuid.UUID], int, str | None]:
+        """Of the next `limit` rows of the target those that aren't mapped, how many there were,
+        and the last one's key (None: no more)."""
+        behind = "TRUE" if after is None else f"{self._id} > %s::uuid"
+        bound = [] if after is None else [after]
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"SELECT count(*), (array_agg(id))[count(*)] FROM (SELECT {self._id} AS id "
+                f"FROM {self._target} t WHERE {behind} ORDER BY {self._id} LIMIT %s) AS next_keys",
+                [*bound, limit],
+            )
+            rows, last = cursor.fetchone()
+            if not rows:
+                return [], 0, None
+            # The range a second time: the planner doesn't carry it over to the mapping.
+            mapped = behind.replace(self._id, "m.uuid_id")
+            cursor.execute(
+                f"SELECT {self._id} FROM {self._target} t WHERE {behind} AND {self._id} <= %s "
+                f"AND NOT EXISTS (SELECT FROM {self._mapping} m WHERE m.entity_type = %s "
+                f"AND m.uuid_id = {self._id} AND {mapped} AND m.uuid_id <= %s) "
+                f"ORDER BY {self._id}",
+                [*bound, last, self.entity.name, *bound, last],
+            )
+            found = [row[0] for row in cursor.fetchall()]
+        return found, rows, str(last) if rows == limit else None
+
+    def _asked(
+        self, statement: str, *parameters: Any, settings: Mapping[str, str] = NO_SETTINGS
+    ) -> list[Any]:
+        with (
+            transaction.atomic(),
+            dialect.planned(connection, settings),
+            connection.cursor() as cursor,
+        ):
+            cursor.execute(statement, [self.entity.name, *parameters])
+            return cursor.fetchall()
+
+
+def _within(key: str, ranges: Ranges) -> str:
+    return (
+        "(" + " OR ".join(f"{key} BETWEEN {first:d} AND {last:d}" for first, last in ranges) + ")"
+    )
+
+
+def _keys(rows: list[Any]) -> Keys | None:
+    [(first, last, count)] = rows
+    return Keys(int(first), int(last), count) if count else None
+
+
+def _groups(rows: list[Any]) -> Groups:
+    return {
+        int(number): Group(count, dialect.total(sums), int(first), int(last))
+        for number, count, first, last, *sums in rows
+    }
