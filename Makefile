@@ -76,7 +76,7 @@ openapi: export DATABASE_URL = postgres://unused
 openapi: $(INSTALLED) ## Write docs/openapi.yaml from the views.
 	$(BIN)/python manage.py spectacular --validate --fail-on-warn --file docs/openapi.yaml
 
-bench: bench-duplication bench-watchers bench-neighbours bench-generation ## Run every benchmark.
+bench: bench-duplication bench-watchers bench-neighbours bench-generation bench-sync ## Run every benchmark.
 
 bench-duplication: $(INSTALLED) ## Measure duplication beside other ways. SIZES=10000,100000
 	@$(BIN)/python -m benchmarks.duplication $(if $(SIZES),--sizes='$(SIZES)')
@@ -89,6 +89,9 @@ bench-neighbours: $(INSTALLED) ## Measure everyday work beside a duplication. BL
 
 bench-generation: $(INSTALLED) ## Measure generations beside bare calls to a provider. SEGMENTS=100
 	@$(BIN)/python -m benchmarks.generation $(if $(SEGMENTS),--segments='$(SEGMENTS)')
+
+bench-sync: $(INSTALLED) ## Measure a migration's load beside bare SQL and the ORM. SIZES=100000
+	@$(BIN)/python -m benchmarks.sync $(if $(SIZES),--sizes='$(SIZES)')
 
 clean: ## Remove what was built. Keeps your data: .env, .local (the database), media.
 	rm -rf $(VENV) .coverage .coverage.* htmlcov staticfiles .pytest_cache .mypy_cache \
