@@ -68,7 +68,7 @@ def test_check_of_an_unfinished_provider_lists_its_missing_members(settings: Any
         OPENAI_API_KEY="k",
     )
     assert code == "generation.E003"
-    assert "has no estimate, max_input_chars, model, outline, portions, script." in message
+    assert "has no draft, estimate, max_input_chars, model, outline, portions, script." in message
 
 
 def test_check_names_each_setting_that_is_wrong(settings: Any) -> None:
