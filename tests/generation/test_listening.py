@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.core.files.storage import default_storage
+from django.db import connections
 from django.test import AsyncClient
 from storages.backends.s3 import S3Storage
 
@@ -144,9 +146,12 @@ def test_asynchronous_server_sends_it_block_by_block(
     url = address(generation)
 
     async def listen() -> list[bytes]:
-        answer = await AsyncClient().get(url, headers={"Range": "bytes=50-349"})
-        assert answer.status_code == 206
-        return [block async for block in answer.streaming_content]
+        try:
+            answer = await AsyncClient().get(url, headers={"Range": "bytes=50-349"})
+            assert answer.status_code == 206
+            return [block async for block in answer.streaming_content]
+        finally:
+            await sync_to_async(connections.close_all)()  # of the thread that the view ran in
 
     blocks = asyncio.run(listen())
     assert [len(block) for block in blocks] == [100, 100, 100]
