@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from content.links import as_id
@@ -34,6 +34,7 @@ from duplication.services import (
     copy_title,
     start_duplication,
 )
+from operations.admin.telling import link, may_see, page_url, tell_of_started
 from operations.exceptions import IdempotencyKeyReused
 from operations.watching import label
 
@@ -249,7 +250,7 @@ def _start(
             outcomes.append(started)
             if not started.created:
                 messages.info(request, _no_second_copy(request, episode, started.duplication))
-    _tell_of_started(request, [each.duplication for each in outcomes if each.created])
+    tell_of_started(request, [each.duplication for each in outcomes if each.created])
     if not outcomes:
         return HttpResponseRedirect(reverse("admin:content_episode_changelist"))
     if len(choices) == 1 and may_see(request, outcomes[0].duplication):
@@ -257,36 +258,13 @@ def _start(
     return HttpResponseRedirect(reverse("admin:duplication_duplication_changelist"))
 
 
-def _tell_of_started(request: HttpRequest, duplications: list[Duplication]) -> None:
-    if not duplications:
-        return
-    links = format_html_join(", ", "{}", ((_link(request, each),) for each in duplications))
-    number = "" if len(duplications) == 1 else f"{len(duplications)} duplications: "
-    messages.success(request, format_html("Started {}{}.", number, links))
-
-
 def _no_second_copy(request: HttpRequest, episode: Episode, duplication: Duplication) -> SafeString:
     return format_html(
         "No second copy of “{}” was started. {}: {}.",
         episode.title,
-        _link(request, duplication),
+        link(request, duplication),
         label(duplication.display_status).lower(),
     )
-
-
-def _link(request: HttpRequest, duplication: Duplication) -> SafeString:
-    text = f"Duplication {duplication.pk}"
-    if not may_see(request, duplication):
-        return format_html("{}, which is somebody else's", text)
-    return format_html('<a href="{}">{}</a>', page_url(duplication), text)
-
-
-def may_see(request: HttpRequest, duplication: Duplication) -> bool:
-    return Duplication.viewable_by(request.user).filter(pk=duplication.pk).exists()
-
-
-def page_url(duplication: Duplication) -> str:
-    return reverse("admin:duplication_duplication_change", args=[duplication.pk])
 
 
 def _refuse_too_many(request: HttpRequest) -> HttpResponse:

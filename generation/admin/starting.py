@@ -21,7 +21,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
-from django.utils.html import format_html, format_html_join
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from content.links import as_id
@@ -37,6 +37,7 @@ from generation.permissions import ADD
 from generation.providers.registry import speech_provider
 from generation.services import start_many
 from operations import gates
+from operations.admin.telling import link, may_see, page_url, tell_of_started
 from operations.gates.concurrency import no_place_free
 from operations.watching import label
 
@@ -268,7 +269,7 @@ def _start(
     for started in answered:
         if not started.created:
             messages.info(request, _no_second(request, started.generation))
-    _tell_of_started(request, [each.generation for each in answered if each.created])
+    tell_of_started(request, [each.generation for each in answered if each.created])
     if not answered:
         return HttpResponseRedirect(reverse("admin:content_episode_changelist"))
     if len(choices) == 1 and may_see(request, answered[0].generation):
@@ -276,36 +277,13 @@ def _start(
     return HttpResponseRedirect(reverse("admin:generation_generationjob_changelist"))
 
 
-def _tell_of_started(request: HttpRequest, generations: list[GenerationJob]) -> None:
-    if not generations:
-        return
-    links = format_html_join(", ", "{}", ((_link(request, each),) for each in generations))
-    number = "" if len(generations) == 1 else f"{len(generations)} generations: "
-    messages.success(request, format_html("Started {}{}.", number, links))
-
-
 def _no_second(request: HttpRequest, generation: GenerationJob) -> SafeString:
     return format_html(
         "No second generation of “{}” was started. {}: {}.",
         generation.episode.title,
-        _link(request, generation),
+        link(request, generation),
         label(generation.display_status).lower(),
     )
-
-
-def _link(request: HttpRequest, generation: GenerationJob) -> SafeString:
-    text = f"Generation {generation.pk}"
-    if not may_see(request, generation):
-        return format_html("{}, which is somebody else's", text)
-    return format_html('<a href="{}">{}</a>', page_url(generation), text)
-
-
-def may_see(request: HttpRequest, generation: GenerationJob) -> bool:
-    return GenerationJob.viewable_by(request.user).filter(pk=generation.pk).exists()
-
-
-def page_url(generation: GenerationJob) -> str:
-    return reverse("admin:generation_generationjob_change", args=[generation.pk])
 
 
 def _refuse_too_many(request: HttpRequest) -> HttpResponse:

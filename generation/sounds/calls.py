@@ -62,10 +62,6 @@ class Calls(Generic[TaskT, ResultT]):
     def waiting(self) -> int:
         return len(self._waiting)
 
-    @property
-    def is_stopped(self) -> bool:
-        return self._stopped
-
     def add(self, tasks: list[TaskT]) -> None:
         with self._lock:
             self._waiting.extend(tasks)
