@@ -332,9 +332,15 @@ class OpenAISpeech:
         return chars * settings.OPENAI_USD_PER_MILLION_CHARS / _MILLION
 
 
+def client() -> OpenAI:
+    """The client that the settings describe: one for all threads, its connections kept open."""
+    return _client_of(
+        settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, settings.OPENAI_TIMEOUT_SECONDS
+    )
+
+
 @lru_cache(maxsize=4)
-def _client(base_url: str, api_key: str, timeout_seconds: float) -> OpenAI:
-    """One for all threads, with its connections kept open."""
+def _client_of(base_url: str, api_key: str, timeout_seconds: float) -> OpenAI:
     from openai import OpenAI
 
     return OpenAI(
@@ -350,11 +356,8 @@ def _call(request: Callable[[OpenAI], bytes], model: str) -> bytes:
     """What `request` answers; each way it can fail as ProviderBusy or ProviderFailed."""
     import openai
 
-    client = _client(
-        settings.OPENAI_BASE_URL, settings.OPENAI_API_KEY, settings.OPENAI_TIMEOUT_SECONDS
-    )
     try:
-        return request(client)
+        return request(client())
     except openai.APITimeoutError as error:
         raise ProviderBusy(
             f"{model} gave no answer within {settings.OPENAI_TIMEOUT_SECONDS:g} seconds",

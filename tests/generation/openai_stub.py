@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from generation.providers import openai_provider
+
 # The header of an MPEG 2 Layer III frame, and something behind it.
 SOUND = bytes.fromhex("fff364c4") + bytes(140)
 
@@ -137,3 +139,10 @@ def openai_stub() -> Iterator[Stub]:
         server.block_on_close = False
         server.server_close()
         thread.join()
+
+
+def close_client() -> None:
+    """Close what the provider keeps open. Left to the garbage collector, which may finalize a
+    socket before the client that would close it, it warns of it in whatever test runs then."""
+    openai_provider.client().close()
+    openai_provider._client_of.cache_clear()

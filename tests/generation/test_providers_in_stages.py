@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from generation.models import GenerationJob, GenerationMetrics
-from generation.providers import openai_provider
 from tests.duplication.driving import run_to_end
 from tests.generation import openai_stub, polly_stub
 from tests.generation.making import generate, make_episode, start
@@ -27,7 +26,7 @@ def openai(settings: Any, tmp_path: Any) -> Iterator[openai_stub.Stub]:
         settings.OPENAI_USD_PER_MILLION_TOKENS_OUT = Decimal(10)
         settings.OPENAI_USD_PER_MILLION_CHARS = Decimal(15)
         yield server
-        openai_provider._client.cache_clear()
+        openai_stub.close_client()
 
 
 def go_on(generation: GenerationJob) -> list[str]:

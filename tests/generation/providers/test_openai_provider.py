@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from generation.providers import openai_provider
 from generation.providers.contract import ProviderBusy, ProviderFailed, Usage
 from generation.providers.openai_provider import OpenAISpeech, OpenAIText
 from generation.script.outline import Chapter, Outline
@@ -22,6 +21,7 @@ from tests.generation.openai_stub import (
     SOUND,
     Answer,
     Stub,
+    close_client,
     completion,
     error,
     openai_stub,
@@ -48,7 +48,7 @@ def stub(settings: Any) -> Iterator[Stub]:
         settings.OPENAI_USD_PER_MILLION_TOKENS_OUT = Decimal(10)
         settings.OPENAI_USD_PER_MILLION_CHARS = Decimal(15)
         yield server
-        openai_provider._client.cache_clear()
+        close_client()
 
 
 def say(text: str = "Hello.") -> bytes:
