@@ -32,6 +32,7 @@ from django.db import Error as DatabaseError
 
 from operations import events, kinds
 from operations.exceptions import UnknownKind
+from operations.keys import key_of
 from operations.models import Operation
 from operations.shared_reads import REPLAY_PAGE, SharedReads, encode_hint, shared_reads
 from operations.snapshots import snapshot
@@ -181,6 +182,6 @@ class OperationConsumer(AsyncJsonWebsocketConsumer):
         except UnknownKind:
             return None
         found: Operation | None = (
-            model.viewable_by(self.scope["user"]).filter(pk=route["id"]).first()
+            model.viewable_by(self.scope["user"]).filter(pk=key_of(model, route["id"])).first()
         )
         return found

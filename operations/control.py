@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -17,6 +17,14 @@ from operations import delivery, events, notifications
 from operations.exceptions import InvalidTransition, Refused
 from operations.kinds import Kind
 from operations.models import Job, Operation
+
+# How it ended, when it goes on or begins again.
+_FORGOTTEN: dict[str, Any] = {
+    "error_code": "",
+    "error_message": "",
+    "ended_at": None,
+    "seen_at": None,
+}
 
 
 def request_pause(kind: Kind[Any], operation: Operation, *, by: Any = None) -> Operation:
@@ -52,36 +60,35 @@ def _request(
     return operation
 
 
-def settle(kind: Kind[Any], operation_id: int) -> None:
+def settle(kind: Kind[Any], operation_id: Any) -> None:
     """Reach what was asked for, once no job of the operation is being worked on.
 
     Also parks the jobs of an operation that ended without them. A job whose row is locked
     has a worker, and that worker comes here when it stops.
     """
     with transaction.atomic():
-        open_jobs = kind.job._default_manager.filter(
-            **{kind.job.operation_field: operation_id},
-            status__in=[kind.job.Status[name] for name in kind.job.RUNNABLE],
-        )
+        operation = kind.operation._default_manager.get(pk=operation_id)
         idle = list(
-            open_jobs.filter(Q(lease_until=None) | Q(lease_until__lte=Now())).select_for_update(
-                skip_locked=True, of=("self",)
-            )
+            _open_jobs(kind, operation)
+            .filter(Q(lease_until=None) | Q(lease_until__lte=Now()))
+            .select_for_update(skip_locked=True, of=("self",))
         )
         operation = _lock(kind, operation_id)
         if operation.is_runnable and not operation.requested:
             return
         for job in idle:
             job.take("pause", due_at=None, lease_token=None, lease_until=None)
-        if open_jobs.exists() or not operation.requested:
+        # Asked anew: another run may have begun before the row was locked.
+        if _open_jobs(kind, operation).exists() or not operation.requested:
             return
         if operation.requested == Operation.Request.CANCEL:
+            told = in_words(kind, operation)
             _end(operation, "cancel", requested="")
             kind.on_cancelled(operation)
-            events.append(operation, "cancelled")
+            events.append(operation, "cancelled", payload=told)
         else:
             operation.take("pause", requested="", **_stand_still(operation))
-            events.append(operation, "paused")
+            events.append(operation, "paused", payload={"question": kind.question(operation)})
 
 
 def resume(kind: Kind[Any], operation: Operation, *, by: Any = None) -> Operation:
@@ -97,29 +104,26 @@ def retry(kind: Kind[Any], operation: Operation, *, by: Any = None) -> Operation
 
 def _go_on(kind: Kind[Any], operation: Operation, edge: str, event: str, by: Any) -> Operation:
     with transaction.atomic():
+        operation = kind.operation._default_manager.get(pk=operation.pk)
         # Jobs first, as everywhere; those still in a worker's hands settle by themselves.
         stopped = list(
-            kind.job._default_manager.filter(
-                **{kind.job.operation_field: operation.pk},
-                status__in=[kind.job.Status["PAUSED"], kind.job.Status["FAILED"]],
-            ).select_for_update(of=("self",))
+            kind.jobs_of(operation)
+            .filter(status__in=[kind.job.Status["PAUSED"], kind.job.Status["FAILED"]])
+            .select_for_update(of=("self",))
         )
         operation = _lock(kind, operation.pk)
         _ask(kind, operation, edge)
         if edge == "resume" and operation.display_status == "pausing":
             operation.requested = Operation.Request.NONE
             operation.save(update_fields=["requested", "updated_at"])
+        elif edge == "resume":
+            operation.take(edge, **_cleared(operation))
         else:
-            operation.take(
-                edge,
-                error_code="",
-                error_message="",
-                ended_at=None,
-                seen_at=None,
-                **_cleared(operation),
-            )
-        kind.on_resumed(operation)
+            operation.take(edge, **_FORGOTTEN, **_cleared(operation))
         events.append(operation, event, payload={"by": _name(by)})
+        kind.on_resumed(operation)
+        if not operation.has_status("IN_PROGRESS"):
+            return operation  # its kind has found nothing to go on with
         for job in stopped:
             job.take(
                 "resume", attempts=0, deliveries=0, error_code="", error_message="", traceback=""
@@ -127,6 +131,46 @@ def _go_on(kind: Kind[Any], operation: Operation, edge: str, event: str, by: Any
             job.deliveries = 0
             delivery.enqueue(job)
     return operation
+
+
+def begin_again(kind: Kind[Any], operation: Operation, *, by: Any = None, **changes: Any) -> None:
+    """Ready an idle operation, of a kind that runs again and again, for another run: what is told
+    of the last one is forgotten (progress, times, error, the bell's), `changes` are written, and
+    whoever watches sees the new one.
+
+    In the caller's transaction, with the operation's row locked; `jobs_of` must still answer the
+    last run's jobs until then. The caller adds the first job afterwards. Raises InvalidTransition
+    where no edge leads to PENDING, and Refused while a worker has a job of the last run in hand.
+    """
+    if kind.jobs_of(operation).filter(lease_until__gt=Now()).exists():
+        raise Refused(f"The last run of {operation} is just coming to its end: try again soon.")
+    changes = {
+        **_FORGOTTEN,
+        "requested": "",
+        "progress": {},
+        "waiting_reason": "",
+        "waiting_since": None,
+        "waiting_until": None,
+        "waited_seconds": 0,
+        "started_at": None,
+        **changes,
+    }
+    if operation.has_status("PENDING"):
+        for name, value in changes.items():
+            setattr(operation, name, value)
+        operation.save(update_fields=[*changes, "updated_at"])
+    else:
+        operation.take("schedule", **changes)
+    events.append(
+        operation, "run_requested", payload={"by": _name(by), **in_words(kind, operation)}
+    )
+
+
+def schedule(operation: Operation, **changes: Any) -> None:
+    """Have it wait for its next run: from Kind.stage_completed after `complete`, or on_resumed
+    where there is no run to go on with. Raises InvalidTransition."""
+    operation.take("schedule", **changes)
+    events.append(operation, "scheduled")
 
 
 def complete(operation: Operation, *, payload: dict[str, Any], **changes: Any) -> None:
@@ -168,6 +212,25 @@ def fail(kind: Kind[Any], job: Job, *, code: str, message: str, trace: str) -> N
     )
 
 
+def fail_to_begin(operation: Operation, *, code: str, message: str) -> None:
+    """Fail an operation of a kind that runs again and again whose next run couldn't even begin;
+    one that failed already says this from then on.
+
+    In the caller's transaction, with the operation's row locked. Safe to call again: the same
+    message is told once. Raises InvalidTransition on one that is paused, cancelled or completed.
+    """
+    told = {"error_code": code, "error_message": message}
+    if not operation.has_status("FAILED"):
+        _end(operation, "fail", **told, requested="", **_stand_still(operation))
+    elif (operation.error_code, operation.error_message) == (code, message):
+        return
+    else:
+        for name, value in told.items():
+            setattr(operation, name, value)
+        operation.save(update_fields=[*told, "updated_at"])
+    events.append(operation, "failed", payload={"error_code": code, "message": message})
+
+
 def clear_waiting(operation: Operation) -> list[str]:
     """Forget why the operation waited and add the time to what it waited in all.
 
@@ -196,13 +259,26 @@ def _cleared(operation: Operation) -> dict[str, Any]:
 
 
 def _end(operation: Operation, edge: str, **changes: Any) -> None:
+    if operation.ended_at:  # its last run did: what ends now had not begun
+        changes = {"started_at": None, "seen_at": None, **changes}
     operation.take(edge, ended_at=timezone.now(), **{**_cleared(operation), **changes})
     notifications.announce(operation)
 
 
-def _lock(kind: Kind[Any], operation_id: int) -> Operation:
+def _open_jobs(kind: Kind[Any], operation: Operation) -> QuerySet[Any]:
+    runnable = [kind.job.Status[name] for name in kind.job.RUNNABLE]
+    return kind.jobs_of(operation).filter(status__in=runnable)
+
+
+def _lock(kind: Kind[Any], operation_id: Any) -> Operation:
     manager = kind.operation._default_manager
     return manager.select_for_update(no_key=True, of=("self",)).get(pk=operation_id)
+
+
+def in_words(kind: Kind[Any], operation: Operation) -> dict[str, str]:
+    """What an event in which it begins or ends holds besides."""
+    text = kind.in_words(operation)
+    return {"message": text} if text else {}
 
 
 def _name(user: Any) -> str:

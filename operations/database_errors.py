@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psycopg
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, OperationalError
 
@@ -32,6 +33,9 @@ def is_contention(error: DatabaseError) -> bool:
 
 def is_disconnect(error: DatabaseError) -> bool:
     """The connection is gone; what the transaction did is rolled back."""
+    # Another engine's errors, which have no SQLSTATE at all, tell nothing of our connection.
+    if not isinstance(error.__cause__, psycopg.Error | None):
+        return False
     if isinstance(error, InterfaceError):
         return True
     state = sqlstate(error)

@@ -22,6 +22,7 @@ from django_q.signals import pre_enqueue
 from django_q.tasks import async_task
 
 from operations import kinds
+from operations.keys import as_json
 from operations.models import Job, Operation
 from operations.queue.remote import BrokerUnreachable
 
@@ -72,7 +73,8 @@ def _is_transactional() -> bool:
 
 def _put(job: Job) -> None:
     kind = job.operation.kind
-    async_task(RUN_TASK, kind, job.pk, task_name=f"{kind}:{job.name}:{job.pk}")
+    # Whatever the broker keeps tasks in, a number or a text comes through it.
+    async_task(RUN_TASK, kind, as_json(job.pk), task_name=f"{kind}:{job.name}:{job.pk}")
 
 
 @receiver(pre_enqueue)

@@ -17,6 +17,7 @@ from asgiref.sync import async_to_sync
 from channels.layers import get_channel_layer
 from django.db import connection, models, transaction
 
+from operations.keys import as_json
 from operations.models import Event, Operation
 
 # A hint above this size goes without the event: the watcher reads it from the table.
@@ -50,7 +51,7 @@ def append(
         sequence=sequence,
         name=f"{operation.kind}.{name}",
         stage=stage,
-        payload={"id": operation.pk, **(payload or {})},
+        payload={"id": as_json(operation.pk), **(payload or {})},
     )
     _broadcast(event)
     return event

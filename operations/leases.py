@@ -24,6 +24,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.text import Truncator
 
 from operations import events
 from operations.exceptions import LeaseLost
@@ -37,6 +38,8 @@ logger = logging.getLogger("operations.leases")
 
 # The dispatcher looks a moment after a lease has run out, not at the same instant.
 GRACE = dt.timedelta(seconds=1)
+# What another system says of itself may be longer than a page has room for.
+LONGEST_REASON = 255
 
 
 class Refusal(StrEnum):
@@ -54,7 +57,7 @@ def lease() -> dt.timedelta:
     return dt.timedelta(seconds=settings.OPERATION_LEASE_SECONDS)
 
 
-def claim(kind: Kind[Any], job_id: int) -> Claim:
+def claim(kind: Kind[Any], job_id: Any) -> Claim:
     """Take the job if it is free, due and there is a place; commits `attempts + 1` with it.
 
     Redelivered, duplicate and early deliveries find it taken and change nothing.
@@ -74,10 +77,13 @@ def claim(kind: Kind[Any], job_id: int) -> Claim:
         )
         if job is None:
             return Claim(None, Refusal.NOT_TAKEN)
+        if not kind.jobs_of(job.operation).filter(pk=job.pk).exists():
+            job.take("pause", due_at=None)  # left over from an earlier run
+            return Claim(None, Refusal.NOT_TAKEN)
         if not job.operation.is_runnable or job.operation.requested:
             return Claim(job, Refusal.ENDED)
         if wait := concurrency(kind):
-            postpone(job, wait)
+            postpone(kind, job, wait)
             return Claim(None, Refusal.WAITING)
         job.lease_token = uuid.uuid4()
         job.take(
@@ -155,7 +161,7 @@ def release(job: Job, *, due_at: dt.datetime | None = None) -> None:
     )
 
 
-def postpone(job: Job, wait: Wait) -> None:
+def postpone(kind: Kind[Any], job: Job, wait: Wait) -> None:
     """Give the job back for `wait.seconds` and tell why. Its row must be locked.
 
     The operation counts as waiting only when none of its other jobs is running. There is one
@@ -165,13 +171,12 @@ def postpone(job: Job, wait: Wait) -> None:
     until = timezone.now() + dt.timedelta(seconds=wait.seconds)
     release(job, due_at=until)
     operation = lock_operation(job)
-    siblings = type(job)._default_manager.filter(
-        **{job.operation_field: operation.pk}, lease_until__gt=Now()
-    )
-    if siblings.exclude(pk=job.pk).exists():
+    siblings = kind.jobs_of(operation).exclude(pk=job.pk)
+    if siblings.filter(lease_until__gt=Now()).exists():
         return
-    told_before = is_same_cause(operation.waiting_reason, wait.reason)
-    operation.waiting_reason = wait.reason
+    reason = Truncator(wait.reason).chars(LONGEST_REASON)
+    told_before = is_same_cause(operation.waiting_reason, reason)
+    operation.waiting_reason = reason
     operation.waiting_since = operation.waiting_since or timezone.now()
     operation.waiting_until = until
     operation.save(update_fields=["waiting_reason", "waiting_since", "waiting_until", "updated_at"])
@@ -182,7 +187,7 @@ def postpone(job: Job, wait: Wait) -> None:
             operation,
             "waiting",
             stage=job.stage,
-            payload={"message": wait.reason, "until": until.isoformat()},
+            payload={"message": reason, "until": until.isoformat()},
         )
 
 

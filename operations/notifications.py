@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import QuerySet, Value
 from django.utils import timezone
 
 from operations import events, kinds
@@ -30,10 +30,14 @@ def unseen(user: Any) -> list[Operation]:
 
 def count(user: Any) -> int:
     """At most MOST + 1. One query, however many kinds there are: each page asks."""
-    keys = [operations.order_by().values_list("pk")[: MOST + 1] for operations in _unseen(user)]
-    if not keys:
+    # Not their keys: those of two kinds may be of types that don't go into one column.
+    each = [
+        operations.order_by().annotate(one=Value(1)).values_list("one")[: MOST + 1]
+        for operations in _unseen(user)
+    ]
+    if not each:
         return 0
-    return len(keys[0].union(*keys[1:], all=True)[: MOST + 1])
+    return len(each[0].union(*each[1:], all=True)[: MOST + 1])
 
 
 def mark_seen(operation: Operation, user: Any) -> None:

@@ -24,11 +24,12 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from operations import kinds, verbs
 from operations.exceptions import OperationError, UnknownKind
+from operations.keys import key_of
 from operations.models import Operation
 
 
 @login_required
-def control(request: HttpRequest, kind: str, id: int, verb: str) -> HttpResponse:
+def control(request: HttpRequest, kind: str, id: str, verb: str) -> HttpResponse:
     """POST does `verb` and goes to `next`, with a message of how it went. GET asks once more
     before a final one. What the user may not see is answered like what doesn't exist."""
     if verb not in verbs.VERBS:
@@ -77,16 +78,13 @@ def confirmation(request: HttpRequest, *, back_url: str, **context: Any) -> Temp
     )
 
 
-def _find(request: HttpRequest, kind: str, operation_id: int) -> Operation:
+def _find(request: HttpRequest, kind: str, operation_id: str) -> Operation:
     try:
         model = kinds.get(kind).operation
     except UnknownKind as error:
         raise Http404 from error
-    # A larger number is no id, and PostgreSQL refuses to look for it.
     operation: Operation | None = (
-        model.viewable_by(request.user).filter(pk=operation_id).first()
-        if operation_id < 2**63
-        else None
+        model.viewable_by(request.user).filter(pk=key_of(model, operation_id)).first()
     )
     if operation is None:
         raise Http404
@@ -106,15 +104,17 @@ def _ask(request: HttpRequest, operation: Operation, verb: verbs.Verb) -> HttpRe
     if verb not in verbs.offered(operation, request.user):
         # Nothing to confirm: say why, as doing it would.
         messages.error(
-            request, f"{operation} is {operation.display_status}: you can't {verb.name} it now."
+            request,
+            f"{operation} is {operation.state_label.lower()}: you can't {verb.name} it now.",
         )
         return HttpResponseRedirect(next_url(request))
     back_url = next_url(request)
+    consequence = kinds.get(operation.kind).consequence(operation, verb.name)
     return confirmation(
         request,
         back_url=back_url,
         title=f"{verb.label} {operation}?",
-        text=verb.explanation,
+        text=f"{verb.explanation} {consequence}".rstrip(),
         action=request.path,
         fields=[("next", back_url)],
         label=f"{verb.label} it",

@@ -10,16 +10,18 @@ from __future__ import annotations
 import datetime as dt
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django_q.models import Schedule
 from django_q.tasks import async_task
 
 from operations import kinds
+from operations.keys import key_of
 from operations.kinds import Kind
 from operations.models import Event, IdempotencyKey
 
@@ -61,15 +63,16 @@ class Pruned(NamedTuple):
 
 
 class EndedOperationsEvents(Policy):
-    """Events of operations that ended, or are gone. Numbers go on where they were, and a
-    watcher who asks for older events gets those that are left."""
+    """Events of operations that ended, or are gone, and of earlier runs of those that run again
+    and again. Numbers go on where they were, and a watcher who asks for older events gets those
+    that are left."""
 
     name = "events"
     setting = "OPERATION_KEEP_EVENTS_DAYS"
 
     def count(self, before: dt.datetime) -> int:
         return sum(
-            self._of(kind, self._due(kind, ids, before)).count()
+            self._due(kind, ids, before).count()
             for kind in kinds.all_kinds()
             for ids in _operations_with_events(kind)
         )
@@ -80,26 +83,34 @@ class EndedOperationsEvents(Policy):
                 rows = ROWS
                 while rows == ROWS:
                     # Asked in each batch's own transaction: one may be retried meanwhile.
-                    due = self._of(kind, self._due(kind, ids, before))
+                    due = self._due(kind, ids, before)
                     oldest = due.order_by("operation_id", "sequence").values_list("pk", flat=True)
                     rows = Event.objects.filter(pk__in=list(oldest[:ROWS])).delete()[0]
                     yield rows
 
-    def _of(self, kind: Kind[Any], ids: list[str]) -> Any:
-        return Event.objects.filter(kind=kind.name, operation_id__in=ids)
-
-    def _due(self, kind: Kind[Any], ids: list[str], before: dt.datetime) -> list[str]:
-        """Those of `ids` that ended before, their rows locked against going on again."""
-        operations = kind.operation._default_manager.filter(pk__in=ids)
-        gone = set(ids) - {str(pk) for pk in operations.values_list("pk", flat=True)}
-        late = self._of(kind, list(gone)).filter(created_at__gte=before)
+    def _due(self, kind: Kind[Any], ids: list[str], before: dt.datetime) -> QuerySet[Event]:
+        """Of the operations `ids`; the rows of those that ended before are locked against going
+        on again."""
+        events = Event.objects.filter(kind=kind.name, operation_id__in=ids)
+        operations = _operations(kind, ids)
+        started = {str(pk): at for pk, at in operations.values_list("pk", "started_at")}
+        gone = set(ids) - set(started)
+        late = events.filter(operation_id__in=gone, created_at__gte=before)
         gone -= set(late.values_list("operation_id", flat=True))
-        ended = operations.filter(ended_at__lt=before).exclude(
-            status__in=[kind.operation.Status[name] for name in kind.operation.ACTIVE]
-        )
         with transaction.atomic():
-            held = ended.select_for_update(no_key=True, skip_locked=True, of=("self",))
-            return sorted(gone | {str(pk) for pk in held.values_list("pk", flat=True)})
+            held = (
+                operations.filter(ended_at__lt=before)
+                .exclude(status__in=_statuses(kind, ("IN_PROGRESS", "PAUSED")))
+                .select_for_update(no_key=True, skip_locked=True, of=("self",))
+            )
+            ended = {str(pk) for pk in held.values_list("pk", flat=True)}
+        due = Q(operation_id__in=sorted(gone | ended))
+        if "COMPLETED" not in kind.operation.final_statuses():
+            for operation_id, started_at in started.items():
+                if started_at and operation_id not in ended:
+                    earlier = min(before, started_at)
+                    due |= Q(operation_id=operation_id, created_at__lt=earlier)
+        return events.filter(due)
 
 
 class AnsweredKeys(Policy):
@@ -200,12 +211,20 @@ def _is_ours() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def _active(kind: Kind[Any], keys: list[IdempotencyKey]) -> list[int]:
-    operations = kind.operation._default_manager.filter(
-        pk__in=[key.operation_id for key in keys],
-        status__in=[kind.operation.Status[name] for name in kind.operation.ACTIVE],
+def _active(kind: Kind[Any], keys: list[IdempotencyKey]) -> list[Any]:
+    active = _operations(kind, [key.operation_id for key in keys]).filter(
+        status__in=_statuses(kind, kind.operation.ACTIVE), ended_at=None
     )
-    return list(operations.values_list("pk", flat=True))
+    return list(active.values_list("pk", flat=True))
+
+
+def _operations(kind: Kind[Any], ids: Iterable[str]) -> QuerySet[Any]:
+    keys = (key_of(kind.operation, each) for each in ids)
+    return kind.operation._default_manager.filter(pk__in=[key for key in keys if key is not None])
+
+
+def _statuses(kind: Kind[Any], names: Iterable[str]) -> list[str]:
+    return [kind.operation.Status[name] for name in names]
 
 
 def _operations_with_events(kind: Kind[Any]) -> Iterator[list[str]]:

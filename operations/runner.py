@@ -10,6 +10,7 @@ to wait (gates), delivery (delivery, dispatcher), pausing and cancelling (contro
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 import random
 import time
@@ -43,7 +44,7 @@ from operations.kinds import Kind
 from operations.models import Job, Operation
 from operations.queue import heartbeat
 from operations.rest import rest
-from operations.snapshots import stage_snapshot
+from operations.snapshots import stage_snapshot, weights
 from operations.work import Step, Work
 
 STEP_TRIES = 3
@@ -70,7 +71,7 @@ class _Ended(OperationError):
     """The operation was failed or cancelled by another job while this one's step ran."""
 
 
-def run_on(kind_name: str, job_id: int) -> Outcome:
+def run_on(kind_name: str, job_id: Any) -> Outcome:
     """`run`, and then the jobs that follow from its end, in the same time budget: a short stage
     isn't worth the queue's way. They were delivered as well; who is first takes them."""
     deadline = time.monotonic() + settings.OPERATION_TIME_BUDGET_SECONDS
@@ -86,25 +87,19 @@ def run_on(kind_name: str, job_id: int) -> Outcome:
     return outcome
 
 
-def _following(kind: Kind[Any], job_id: int) -> int | None:
-    """A job that was added behind this one, to the same operation, and that nobody has taken."""
-    jobs = kind.job._default_manager
-    same = jobs.filter(pk=job_id).values(kind.job.operation_field)
-    following: int | None = (
-        jobs.filter(
-            **{f"{kind.job.operation_field}__in": same},
-            pk__gt=job_id,
-            status=kind.job.Status["PENDING"],
-            lease_until=None,
-        )
-        .order_by("pk")
-        .values_list("pk", flat=True)
-        .first()
+def _following(kind: Kind[Any], job_id: Any) -> Any | None:
+    """A job that was added behind this one, to the same operation, and that nobody has taken.
+    Keys ascend, of whatever type they are: numbers, or UUIDs in time order."""
+    job = kind.job._default_manager.with_operation().filter(pk=job_id).first()
+    if job is None:
+        return None
+    behind = kind.jobs_of(job.operation).filter(
+        pk__gt=job_id, status=kind.job.Status["PENDING"], lease_until=None
     )
-    return following
+    return behind.order_by("pk").values_list("pk", flat=True).first()
 
 
-def run(kind_name: str, job_id: int, *, budget_seconds: float | None = None) -> Outcome:
+def run(kind_name: str, job_id: Any, *, budget_seconds: float | None = None) -> Outcome:
     """Work on the job for about `budget_seconds`. Idempotent: safe to deliver any number of
     times, at the same time. Raises only when the database stays out of reach or can't
     write anything."""
@@ -217,7 +212,7 @@ class _Run:
                     raise
 
     def _step(self) -> Step:
-        size = self._size()
+        size, began_at = self._size(), timezone.now()
         with telemetry.span("chunk", chunk_number=self.job.steps, size=size):
             with leases.kept(self.job):
                 prepared = self.work.prepare(self.job, size)
@@ -227,7 +222,7 @@ class _Run:
                 began = time.monotonic()
                 step = self.work.step(job, size, prepared)
                 elapsed_ms = (time.monotonic() - began) * 1000
-                self._write(job, step, size=size, elapsed_ms=elapsed_ms)
+                self._write(job, step, size=size, elapsed_ms=elapsed_ms, began_at=began_at)
             self.worked_seconds = time.monotonic() - began
         job.lease_token = self.job.lease_token
         self.job = job
@@ -253,7 +248,9 @@ class _Run:
                 [str(LOCK_TIMEOUT_MS), str(statement_ms)],
             )
 
-    def _write(self, job: Job, step: Step, *, size: int, elapsed_ms: float) -> None:
+    def _write(
+        self, job: Job, step: Step, *, size: int, elapsed_ms: float, began_at: dt.datetime
+    ) -> None:
         """Everything that goes with the step's rows; the operation's row is locked from here."""
         job.cursor = step.cursor
         job.steps += 1
@@ -283,7 +280,7 @@ class _Run:
         operation = leases.lock_operation(job)
         if not operation.is_runnable:
             raise _Ended
-        self._write_progress(operation, job, step)
+        self._write_progress(operation, job, step, began_at)
         for note in step.notes:
             events.append(operation, "feedback", stage=job.stage, payload=note)
         if step.rows or step.done or step.total is not None:
@@ -295,12 +292,22 @@ class _Run:
                     "amount": step.done,
                     "elapsed_ms": round(elapsed_ms),
                     **stage_snapshot(operation, job.stage),
+                    **self._weights(operation, job),
                 },
             )
         if step.finished:
             self._complete(operation, job)
 
-    def _write_progress(self, operation: Operation, job: Job, step: Step) -> None:
+    def _weights(self, operation: Operation, job: Job) -> dict[str, Any]:
+        """Of a job's first step, which may have found out how much there is to do."""
+        if job.steps > 1:
+            return {}
+        found = weights(self.kind.stages_of(operation))
+        return {"weights": found} if any(found.values()) else {}
+
+    def _write_progress(
+        self, operation: Operation, job: Job, step: Step, began_at: dt.datetime
+    ) -> None:
         fields = ["progress", "updated_at"]
         if operation.waiting_reason:
             fields += control.clear_waiting(operation)
@@ -309,7 +316,8 @@ class _Run:
             {
                 "done": 0,
                 "total": None,
-                "started_at": timezone.now().isoformat(),
+                # With what was prepared for its first step: else that would seem to take no time.
+                "started_at": began_at.isoformat(),
                 "waited_before": operation.waited_seconds,
             },
         )
@@ -322,10 +330,8 @@ class _Run:
         job.take(
             "complete", ended_at=timezone.now(), due_at=None, lease_token=None, lease_until=None
         )
-        open_lanes = type(job)._default_manager.filter(
-            ~Q(status=job.Status["COMPLETED"]),
-            **{job.operation_field: operation.pk},
-            stage=job.stage,
+        open_lanes = self.kind.jobs_of(operation).filter(
+            ~Q(status=job.Status["COMPLETED"]), stage=job.stage
         )
         # The operation's row is locked: of two lanes that end at once, the second sees none.
         if not open_lanes.exists():
@@ -345,7 +351,10 @@ class _Run:
             if operation.has_status("PENDING"):
                 started_at = timezone.now()
                 operation.take("start", started_at=started_at)
-                events.append(operation, "started", payload={"started_at": started_at.isoformat()})
+                told = control.in_words(self.kind, operation)
+                events.append(
+                    operation, "started", payload={"started_at": started_at.isoformat(), **told}
+                )
         self._log(logging.INFO, "Status changed from pending to in progress")
 
     def _stop(self) -> Outcome:
@@ -364,7 +373,7 @@ class _Run:
             # Who waits has come back: only a worker that didn't counts as an attempt.
             job.attempts = max(job.attempts - 1, 0)
             job.save(update_fields=["step_size", "attempts"])
-            leases.postpone(job, wait)
+            leases.postpone(self.kind, job, wait)
         self._log(logging.INFO, "Waiting", reason=wait.reason, seconds=round(wait.seconds))
         return Outcome.WAITING
 

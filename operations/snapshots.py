@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils import timezone
 
 from operations import kinds
+from operations.keys import as_json
 from operations.models import Operation
 from operations.pace import pace, waited_up_to
+from operations.stages import Stage
 
 
 def snapshot(operation: Operation) -> dict[str, Any]:
     """The operation as it is now, true up to and including event `sequence`."""
     kind = kinds.get(operation.kind)
+    stages = kind.stages_of(operation)
     return {
         "kind": operation.kind,
-        "id": operation.pk,
+        "id": as_json(operation.pk),
         "status": operation.status,
         "display_status": operation.display_status,
         "is_active": operation.is_active,
@@ -30,11 +34,18 @@ def snapshot(operation: Operation) -> dict[str, Any]:
         "error": {"code": operation.error_code, "message": operation.error_message}
         if operation.error_code
         else None,
-        "stages": [stage_snapshot(operation, stage) for stage in kind.stages],
+        "question": kind.question(operation),
+        "stages": [stage_snapshot(operation, stage.name) for stage in stages],
+        "weights": weights(stages),
         "created_at": _iso(operation.created_at),
         "started_at": _iso(operation.started_at),
         "ended_at": _iso(operation.ended_at),
     }
+
+
+def weights(stages: Sequence[Stage]) -> dict[str, int]:
+    """Each stage's share of the percentage; they may become known only as the operation goes on."""
+    return {stage.name: stage.weight for stage in stages}
 
 
 def stage_snapshot(operation: Operation, stage: str) -> dict[str, Any]:

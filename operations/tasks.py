@@ -3,7 +3,7 @@
 from operations import retention, runner
 
 
-def run(kind: str, job_id: int) -> str:
+def run(kind: str, job_id: int | str) -> str:
     return runner.run_on(kind, job_id)
 
 

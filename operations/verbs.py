@@ -13,6 +13,7 @@ from django.core.exceptions import PermissionDenied
 
 from operations import control, kinds
 from operations.exceptions import OperationError
+from operations.keys import key_of
 from operations.models import Operation
 
 # Done one after the other, within a request.
@@ -74,9 +75,10 @@ VERBS: dict[str, Verb] = {
 
 
 class Outcome(NamedTuple):
-    """What became of one of many. `operation` is None where there is none to be seen."""
+    """What became of one of many. `operation` is None where there is none to be seen;
+    `operation_id` is its key then if it can be one, or as it was given."""
 
-    operation_id: int
+    operation_id: Any
     operation: Operation | None
     refusal: str
 
@@ -108,17 +110,18 @@ def apply(name: str, operation: Operation, *, by: Any) -> Operation:
 
 
 def apply_to_many(
-    name: str, model: type[Operation], ids: Iterable[int], *, by: Any
+    name: str, model: type[Operation], ids: Iterable[object], *, by: Any
 ) -> list[Outcome]:
-    """Do the verb to each, in the ids' order; one that is refused doesn't keep the others.
+    """Do the verb to each, in the ids' order; one that is refused doesn't keep the others. `ids`
+    are keys, or texts for them.
 
     What `by` may not see is answered like what doesn't exist.
     """
     operations = model._default_manager.all() if by is None else model.viewable_by(by)
-    wanted = list(dict.fromkeys(ids))
-    found = operations.in_bulk(wanted)
+    keys = {each: key_of(model, each) for each in ids}
+    found = operations.in_bulk([key for key in keys.values() if key is not None])
     outcomes = []
-    for each in wanted:
+    for each in dict.fromkeys(each if key is None else key for each, key in keys.items()):
         operation, refusal = found.get(each), ""
         if operation is None:
             refusal = f"There is no {model._meta.verbose_name} {each}."

@@ -10,37 +10,19 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 from django.utils import timezone
 
-from operations.kinds import Kind
 from operations.models import Event, Operation
 from operations.pace import pace
 from operations.snapshots import stage_snapshot
+from operations.stages import Rows as Rows
+from operations.stages import Stage as Stage
+from operations.stages import label as label
 
 # Until an operation is completed something is left to do, whatever the rows say.
 ALMOST = 99
-
-
-class Rows(StrEnum):
-    """What a stage's rows are to the operation's percentage."""
-
-    OWN = "own"  # they are part of the work
-    AGAIN = "again"  # all rows of the OWN stages, gone over once more
-    APART = "apart"  # not counted: a few of the others' rows
-
-
-class Stage(NamedTuple):
-    """`unit`: what its rows are called. `weight`: its share of the percentage, for kinds whose
-    stages count in different units; with weights, `rows` has no meaning."""
-
-    name: str
-    label: str
-    rows: Rows = Rows.OWN
-    unit: str = "rows"
-    weight: int = 0
 
 
 class StageRow(NamedTuple):
@@ -81,19 +63,14 @@ class EventRow(NamedTuple):
     message: str
 
 
-def default_stages(kind: Kind[Any]) -> tuple[Stage, ...]:
-    """The stages of a kind that has no better words for them: all rows are its own."""
-    return tuple(Stage(name, label(name), Rows.OWN) for name in kind.stages)
-
-
 def percent(operation: Operation, stages: Sequence[Stage]) -> int | None:
     """Rows done over rows to do (or the stages' weights), 0 to 100. None while what there is
     to do isn't known.
 
     Never falls as the operation goes on: nothing is said before every total is known.
     """
-    if operation.has_status("COMPLETED"):
-        return 100
+    if not operation.is_active and not operation.has_status("FAILED", "CANCELLED"):
+        return 100  # completed, or waiting for its next run
     if any(stage.weight for stage in stages):
         return min(_weighted(operation, stages), ALMOST)
     to_do = done = 0
@@ -194,11 +171,6 @@ def short_name(event: Event) -> str:
     return event.name.removeprefix(f"{event.kind}.")
 
 
-def label(name: str) -> str:
-    """`in_progress` as a person reads it: “In progress”."""
-    return name.replace("_", " ").capitalize()
-
-
 def count(number: int, names: Any) -> str:
     """“1 duplication”, “3 duplications”. `names`: a model's `_meta`."""
     name = names.verbose_name if number == 1 else names.verbose_name_plural
@@ -273,10 +245,11 @@ def _message(event: Event) -> str:
         if payload.get("amount"):
             message += f" (+{payload['amount']:,} in {payload.get('elapsed_ms', 0):,} ms)"
         return message
-    if payload.get("by"):
-        return f"by {payload['by']}"
     message = str(payload.get("message", ""))
+    message = message[:1].upper() + message[1:]
+    if payload.get("by"):
+        return f"{message}{', ' if message else ''}by {payload['by']}"
     if payload.get("amount") is not None:
         rows = "row" if payload["amount"] == 1 else "rows"
         message += f": {payload['amount']:,} {rows}"
-    return message[:1].upper() + message[1:]
+    return message

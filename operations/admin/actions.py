@@ -10,7 +10,7 @@ from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 
-from operations import verbs
+from operations import kinds, verbs
 from operations.pages import confirmation
 from operations.watching import count
 
@@ -54,7 +54,7 @@ def _ask(
         back_url=request.get_full_path(),
         title=f"{verb.label} {count(len(operations), model_admin.opts)}?",
         text=verb.explanation,
-        items=[f"{each}: {each.display_status.replace('_', ' ')}" for each in operations],
+        items=[_item(each, verb) for each in operations],
         action=request.get_full_path(),
         fields=[
             ("action", f"{verb.name}_selected"),
@@ -63,6 +63,12 @@ def _ask(
         ],
         label=f"{verb.label} {count(len(operations), model_admin.opts)}",
     )
+
+
+def _item(operation: Any, verb: verbs.Verb) -> str:
+    consequence = kinds.get(operation.kind).consequence(operation, verb.name)
+    told = f"{operation}: {operation.state_label.lower()}"
+    return f"{told}. {consequence}" if consequence else told
 
 
 def _tell(request: HttpRequest, opts: Any, verb: verbs.Verb, outcomes: list[verbs.Outcome]) -> None:

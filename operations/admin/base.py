@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from django.contrib import admin, messages
@@ -21,7 +22,7 @@ from django.urls import reverse
 from operations import kinds, notifications, watching
 from operations.admin.actions import CONTROL_ACTIONS
 from operations.admin.history import audit, event_list
-from operations.api.pagination import is_number
+from operations.keys import key_of
 from operations.models import Operation
 from operations.pages import live_refresh
 from operations.watching import Stage
@@ -93,8 +94,19 @@ class OperationAdmin(ModelAdmin):
         """What the list says when there is none at all."""
         return f"There are no {self.opts.verbose_name_plural} yet."
 
-    def stage_definitions(self) -> tuple[Stage, ...]:
-        return self.stages or watching.default_stages(kinds.get(self.model.kind))
+    def nothing_yet(self, operation: Any) -> str:
+        """What its page says instead of stages when there are none."""
+        return "Nothing has been done yet."
+
+    def refreshes_with_progress(self, operation: Any) -> bool:
+        """Whether its sections tell of what moves, so that they are drawn anew as it does."""
+        return False
+
+    def question(self, operation: Operation) -> str:
+        return kinds.get(operation.kind).question(operation)
+
+    def stage_definitions(self, operation: Any) -> Sequence[Stage]:
+        return self.stages or kinds.get(operation.kind).stages_of(operation)
 
     # --- who may what ----------------------------------------------------------------
 
@@ -135,15 +147,15 @@ class OperationAdmin(ModelAdmin):
         return queryset.filter(self.search_condition(search_term)), False
 
     def search_condition(self, text: str) -> Q:
-        return Q(pk=text) if is_number(text) else Q(pk__in=[])
+        return Q(pk=key_of(self.model, text))
 
     @admin.display(description="state")
     def state(self, operation: Operation) -> str:
-        return self.cell("state", operation)
+        return self.cell("state", operation, question=self.question(operation))
 
     @admin.display(description="progress")
     def how_far(self, operation: Operation) -> str:
-        stages = self.stage_definitions()
+        stages = self.stage_definitions(operation)
         percent = watching.percent(operation, stages)
         return self.cell("progress", operation, stages=stages, percent=percent)
 
@@ -174,11 +186,8 @@ class OperationAdmin(ModelAdmin):
 
     def find(self, request: HttpRequest, object_id: str) -> Any:
         """The operation, or None with a message to the user."""
-        operation = (
-            self.get_queryset(request).filter(pk=object_id).first()
-            if is_number(object_id)
-            else None
-        )
+        key = key_of(self.model, object_id)
+        operation = self.get_queryset(request).filter(pk=key).first()
         if operation is None:
             messages.warning(
                 request,
@@ -205,14 +214,13 @@ class OperationAdmin(ModelAdmin):
 
     def _page(self, request: HttpRequest, operation: Any) -> dict[str, Any]:
         """All of one moment: the events are those up to the sequence of the row that was read."""
-        stages = self.stage_definitions()
+        stages = self.stage_definitions(operation)
         failed_job = None
         if operation.has_status("FAILED"):
-            job = kinds.get(operation.kind).job
+            kind = kinds.get(operation.kind)
             failed_job = (
-                job._default_manager.filter(
-                    **{job.operation_field: operation.pk}, status=job.Status["FAILED"]
-                )
+                kind.jobs_of(operation)
+                .filter(status=kind.job.Status["FAILED"])
                 .order_by("-ended_at")
                 .only("name", "stage", "lane", "traceback")
                 .first()
@@ -229,6 +237,8 @@ class OperationAdmin(ModelAdmin):
             "operation": operation,
             "stage_definitions": stages,
             "stages": watching.stage_rows(operation, stages),
+            "nothing_yet": self.nothing_yet(operation),
+            "refreshes_with_progress": self.refreshes_with_progress(operation),
             "failed_job": failed_job,
             "ways_on": self.ways_on(request, operation),
             "sections": self.sections(request, operation),

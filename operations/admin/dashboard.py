@@ -8,7 +8,7 @@ every few seconds, and each operation's feed moves it in between.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -41,13 +41,15 @@ STALLED_AFTER = dt.timedelta(seconds=60)
 
 
 class Entry(NamedTuple):
-    """One operation. `stalled_for` says for how long nobody has worked on it, if so."""
+    """One operation. `stalled_for` says for how long nobody has worked on it, if so; `question`
+    what it has stopped to ask."""
 
     operation: Operation
     url: str
     summary: str
-    stages: tuple[Stage, ...]
+    stages: Sequence[Stage]
     stalled_for: str
+    question: str
 
 
 class Entries(NamedTuple):
@@ -99,21 +101,32 @@ def may_see_dashboard(request: HttpRequest) -> bool:
 
 
 def attention(page: OperationAdmin) -> Q:
-    """Failed and not dealt with, waiting, or in nobody's hands."""
+    """Failed and not dealt with, asking, waiting, or in nobody's hands."""
     status = page.model.Status
     failed = Q(status=status["FAILED"]) & ~page.settled()
     waiting = _runnable(page) & ~Q(waiting_reason="")
-    return failed | waiting | _stalled(page)
+    asking = Q(status=status["PAUSED"]) & kinds.get(page.model.kind).asking()
+    return failed | asking | waiting | _stalled(page)
 
 
 def running(page: OperationAdmin) -> Q:
-    """Under way, or paused."""
-    return _has_status(page, page.model.ACTIVE) & ~attention(page)
+    """Under way, about to be, or paused. Not what waits for its next run: it has no job."""
+    job = kinds.get(page.model.kind).job
+    open_jobs = job._default_manager.filter(
+        **{job.operation_field: OuterRef("pk")},
+        status__in=[job.Status[name] for name in job.RUNNABLE],
+    )
+    begins = Q(Exists(open_jobs), status=page.model.Status["PENDING"])
+    return (begins | _begun(page)) & ~attention(page)
 
 
 def recent(page: OperationAdmin) -> Q:
-    ended = Q(ended_at__isnull=False) & ~_has_status(page, page.model.ACTIVE)
-    return ended & ~attention(page)
+    """Ended, or waiting for its next run since the last one has."""
+    return Q(ended_at__isnull=False) & ~_begun(page) & ~attention(page)
+
+
+def _begun(page: OperationAdmin) -> Q:
+    return _has_status(page, ("IN_PROGRESS", "PAUSED"))
 
 
 def _stalled(page: OperationAdmin) -> Q:
@@ -161,8 +174,9 @@ def _entries(
                 operation=each,
                 url=page.page_url(each),
                 summary=page.summary(each),
-                stages=page.stage_definitions(),
+                stages=page.stage_definitions(each),
                 stalled_for=_stalled_for(each) if which is attention else "",
+                question=page.question(each),
             )
             for each in operations.select_related("requested_by").order_by(order)[: limit + 1]
         ]

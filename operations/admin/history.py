@@ -41,7 +41,7 @@ CHOICES = (
     Choice(
         "people",
         "What people did",
-        shows=("pause_requested", "cancel_requested", "resumed", "retried"),
+        shows=("run_requested", "pause_requested", "cancel_requested", "resumed", "retried"),
     ),
 )
 
@@ -106,11 +106,16 @@ def audit(operation: Operation) -> list[Deed]:
             Deed(
                 event.created_at,
                 event.payload["by"] or _who(None),
-                watching.label(watching.short_name(event)),
+                _deed(event),
             )
             for event in deeds
         ),
     ]
+
+
+def _deed(event: Event) -> str:
+    what, message = watching.label(watching.short_name(event)), event.payload.get("message")
+    return f"{what}: {message}" if message else what
 
 
 def _who(user: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from operations.keys import as_json
 from operations.models import Event, Operation
 from operations.snapshots import snapshot
 from operations.verbs import MAX_AT_ONCE, VERBS, offered
@@ -75,21 +76,36 @@ class EventSerializer(serializers.ModelSerializer[Event]):
         read_only_fields = fields
 
 
+@extend_schema_field({"oneOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]})
+class KeyField(serializers.Field[Any, Any, Any, Any]):
+    """An operation's id, of whatever type its kind has."""
+
+    default_error_messages: ClassVar[dict[str, Any]] = {
+        "invalid": "An id is a number from 1 on, or a text."
+    }
+
+    def to_internal_value(self, data: Any) -> int | str:
+        if not isinstance(data, str) and (type(data) is not int or data < 1):
+            self.fail("invalid")
+        return data
+
+    def to_representation(self, value: Any) -> int | str:
+        return as_json(value)
+
+
 class ControlSerializer(serializers.Serializer[Any]):
     """One verb for many operations."""
 
     verb = serializers.ChoiceField(
         choices=[(name, verb.explanation) for name, verb in VERBS.items()]
     )
-    ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), min_length=1, max_length=MAX_AT_ONCE
-    )
+    ids = serializers.ListField(child=KeyField(), min_length=1, max_length=MAX_AT_ONCE)
 
 
 class OutcomeSerializer(serializers.Serializer[Any]):
     """What became of one of them. `refusal` is empty where it was done."""
 
-    id = serializers.IntegerField(source="operation_id")
+    id = KeyField(source="operation_id")
     display_status = serializers.CharField(
         source="operation.display_status", allow_null=True, default=None
     )

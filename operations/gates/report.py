@@ -23,6 +23,7 @@ from operations.gates.load import Reading, readings
 from operations.gates.load.latency import Latency, step_latency
 from operations.gates.throttle import recent_exceptions
 from operations.gates.verdict import Wait
+from operations.keys import as_json
 from operations.kinds import Kind
 from operations.models import Job
 
@@ -34,8 +35,8 @@ MAX_JOBS = 20
 class JobPace:
     """A job that is running or held up, and its own latency. `wait`: its own gates'."""
 
-    operation_id: int
-    job_id: int
+    operation_id: Any
+    job_id: Any
     name: str
     latency: Latency
     wait: Wait | None
@@ -103,8 +104,8 @@ def as_dict(report: LoadReport) -> dict[str, Any]:
                 "jobs": {"running": kind.running, "limit": settings.OPERATION_MAX_CONCURRENT_JOBS},
                 "latency": [
                     {
-                        "operation": pace.operation_id,
-                        "job": pace.job_id,
+                        "operation": as_json(pace.operation_id),
+                        "job": as_json(pace.job_id),
                         "name": pace.name,
                         "ms_per_row": pace.latency.ms_per_row,
                         "slowdown": pace.latency.slowdown,

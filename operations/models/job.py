@@ -102,8 +102,8 @@ class Job(Transitions):
         return cast("Operation", getattr(self, self.operation_field))
 
     @property
-    def operation_id(self) -> int:
-        return cast(int, getattr(self, f"{self.operation_field}_id"))
+    def operation_id(self) -> Any:
+        return getattr(self, f"{self.operation_field}_id")
 
     def __str__(self) -> str:
         return f"{self.name} {self.pk}"

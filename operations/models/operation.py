@@ -97,7 +97,13 @@ class Operation(Transitions):
 
     @property
     def is_active(self) -> bool:
-        return self.has_status(*self.ACTIVE)
+        """Whether something is to be done now. One that waits for its next run has ended."""
+        return self.has_status(*self.ACTIVE) and self.ended_at is None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing comes after its status."""
+        return self.has_status(*self.final_statuses())
 
     @property
     def is_runnable(self) -> bool:
@@ -105,14 +111,26 @@ class Operation(Transitions):
 
     @property
     def display_status(self) -> str:
-        """What a person is told: a request that was not reached yet has its own word."""
+        """The state by name: a request that was not reached yet has its own. The same for every
+        kind, whatever its model stores and calls it; for what a person reads see `state_label`."""
         if self.is_active and self.requested == self.Request.PAUSE:
             return "pausing"
         if self.is_active and self.requested == self.Request.CANCEL:
             return "cancelling"
         if self.is_runnable and self.waiting_reason:
             return "waiting"
-        return str(self.status)
+        return self.status_name
+
+    @property
+    def state_label(self) -> str:
+        """`display_status` in its kind's words: “In progress”, or “Running”."""
+        name = self.display_status
+        return self.state_labels().get(name) or name.capitalize()
+
+    @classmethod
+    def state_labels(cls) -> dict[str, str]:
+        """The words for statuses that were reached, by `display_status`."""
+        return {status.name.lower(): str(status.label) for status in cls.Status}
 
     @property
     def is_unsettled(self) -> bool:

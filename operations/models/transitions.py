@@ -49,3 +49,14 @@ class Transitions(models.Model):
 
     def has_status(self, *names: str) -> bool:
         return self.status in [self.Status[name] for name in names]
+
+    @property
+    def status_name(self) -> str:
+        """The kernel's word for the status, whatever is stored for it: `in_progress`."""
+        return self.Status(self.status).name.lower()
+
+    @classmethod
+    def final_statuses(cls) -> list[str]:
+        """The names of those from which no edge leads on."""
+        left = {name for edge in cls.EDGES.values() for name in edge.sources}
+        return [status.name for status in cls.Status if status.name not in left]

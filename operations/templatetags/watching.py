@@ -51,6 +51,8 @@ def progress_feed(operation: Operation, stages: Sequence[Stage]) -> dict[str, An
         "percent": watching.percent(operation, stages),
         "stage": watching.current_stage(operation, stages),
         "stages": json.dumps([stage._asdict() for stage in stages]),
+        "states": json.dumps(operation.state_labels()),
+        "final": " ".join(name.lower() for name in operation.final_statuses()),
     }
 
 
@@ -63,8 +65,7 @@ def control_buttons(context: Context, operation: Operation, next_url: str = "") 
     """
     request = context["request"]
     buttons = []
-    is_over = operation.has_status("COMPLETED", "CANCELLED")
-    if not is_over and operation.may_be_controlled_by(request.user):
+    if not operation.is_over and operation.may_be_controlled_by(request.user):
         offered = verbs.offered(operation, request.user)
         buttons = [
             Button(

@@ -160,7 +160,7 @@ def test_page_is_steered_by_keyboard_alone(browser_page: Any, duplication: Dupli
     open_page(page, duplication)
 
     def tab_to(verb: str) -> None:
-        for _ in range(60):
+        for _ in range(200):  # past the links to every model
             page.keyboard.press("Tab")
             if page.evaluate("document.activeElement.dataset.verb") == verb:
                 return

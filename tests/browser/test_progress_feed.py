@@ -50,7 +50,7 @@ def test_feed_follows_an_operation_over_a_lost_connection_to_its_end(
     shows(page, "[data-feed=percent]", "50 %")
     shows(page, ".stages [data-stage=blocks] [data-show=done]", "12")
     shows(page, ".headline [data-show=state]", "In progress")
-    shows(page, "[data-feed=announcement]", re.compile(r"Duplication \d+: .*50 %"))
+    shows(page, "[data-feed=announcement]", re.compile(r"Duplication \d+ of episode \d+: .*50 %"))
     assert browser.complaints == []
 
     browser.allow_lost_connections()
@@ -68,7 +68,8 @@ def test_feed_follows_an_operation_over_a_lost_connection_to_its_end(
     shows(page, ".headline [data-show=state]", "Completed")
     shows(page, "[data-feed=percent]", "100 %")
     shows(page, "[data-feed=link]", "")
-    shows(page, "[data-feed=announcement]", re.compile(r"Duplication \d+: Completed, 100 %"))
+    told = re.compile(r"Duplication \d+ of episode \d+: Completed, 100 %")
+    shows(page, "[data-feed=announcement]", told)
     copy = page.locator(".buttons a", has_text="Open the copy")
     playwright.expect(copy).to_have_attribute(
         "href", re.compile(f"/episode/{duplication.new_episode_id}/change/$")

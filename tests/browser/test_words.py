@@ -29,6 +29,7 @@ EVENTS = [
     ("feedback", {"message": "nothing", "amount": 0}),
     ("pause_requested", {"by": "ada"}),
     ("pause_requested", {"by": ""}),
+    ("run_requested", {"by": "ada", "message": "run 3, load"}),
     ("started", {"started_at": "2030-01-01"}),
     ("failed", {"error_code": "x", "message": "it broke: <b>"}),
 ]

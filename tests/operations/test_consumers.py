@@ -157,11 +157,12 @@ async def test_somebody_else_is_sent_away_as_from_what_does_not_exist(
     stranger = await sync_to_async(UserFactory)()
     headers = await sync_to_async(session_of)(stranger)
     assert await refusal(watcher(path_of(duplication), **headers)) == 4404
-    for unknown in ("duplication/999999999", f"duplication/{10**30}", "nothing/1"):
+    unknowns = ("999999999", 10**30, "x", "0198f000-0000-7000-8000-000000000000")
+    for unknown in ("nothing/1", *(f"duplication/{each}" for each in unknowns)):
         assert await refusal(watcher(f"/ws/operations/{unknown}/", **headers)) == 4404
 
 
-@pytest.mark.parametrize("path", ["/ws/nothing", "/ws/operations/duplication/x/", "/"])
+@pytest.mark.parametrize("path", ["/ws/nothing", "/ws/operations/duplication/x/y/", "/"])
 async def test_path_where_nothing_is_is_not_let_in(owner: User, path: str) -> None:
     headers = await sync_to_async(session_of)(owner)
     connected, _ = await watcher(path, **headers).connect(DEADLINE_SECONDS)

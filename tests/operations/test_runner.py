@@ -10,10 +10,10 @@ from django.utils import timezone
 from waffle.testutils import override_switch
 
 from operations import leases, runner, tasks
-from operations.exceptions import UnknownKind, WorkFailed
+from operations.exceptions import UnknownKind, WorkFailed, WorkWaits
 from operations.models import Event
 from tests.operations.toy import kind as toy
-from tests.operations.toy.kind import TOY, misbehaving
+from tests.operations.toy.kind import TOY, Count, misbehaving
 from tests.operations.toy.models import ToyJob, ToyRow
 
 
@@ -439,3 +439,32 @@ def test_delivery_is_part_of_the_transaction_it_is_made_in(driver):
         start_and_fail()
 
     assert driver.queued() == []
+
+
+def test_run_that_waits_for_a_long_reason_tells_what_there_is_room_for(driver, monkeypatch):
+    def waits(self, job, size):
+        raise WorkWaits(30, "The other side says: " + "away " * 100)
+
+    operation = TOY.start(rows=3)
+    monkeypatch.setattr(Count, "prepare", waits)
+
+    assert driver.run_to_end(operation) == ["waiting"]
+
+    assert operation.waiting_reason.startswith("The other side says: away")
+    assert len(operation.waiting_reason) <= 255
+
+
+def test_run_stage_begins_with_what_is_prepared_for_its_first_step(driver, monkeypatch):
+    prepared_at = []
+
+    def prepare(self, job, size):
+        prepared_at.append(timezone.now())
+        return f"prepared {size}"
+
+    operation = TOY.start(rows=3)
+    monkeypatch.setattr(Count, "prepare", prepare)
+
+    driver.run_to_end(operation)
+
+    began_at = dt.datetime.fromisoformat(operation.progress["count"]["started_at"])
+    assert began_at <= prepared_at[0]

@@ -129,6 +129,7 @@ def test_ago_names_the_largest_unit() -> None:
         ("feedback", {"message": "blocks copied", "amount": 1}, "Blocks copied: 1 row"),
         ("pause_requested", {"by": "ada"}, "by ada"),
         ("pause_requested", {"by": ""}, ""),
+        ("run_requested", {"message": "run 3, load", "by": "ada"}, "Run 3, load, by ada"),
         ("started", {"started_at": "2030-01-01"}, ""),
     ],
 )

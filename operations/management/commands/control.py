@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from operations import kinds, verbs
+from operations.keys import as_json
 from operations.models import Operation
 
 
@@ -20,12 +21,12 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("verb", choices=list(verbs.VERBS), help="What to do.")
         parser.add_argument("kind", choices=[kind.name for kind in kinds.all_kinds()])
-        parser.add_argument("ids", type=int, nargs="*", help="Which; or --all.")
+        parser.add_argument("ids", nargs="*", help="Which; or --all.")
         parser.add_argument("--all", action="store_true", help="All to which it can be done now.")
         parser.add_argument("--json", action="store_true", help="Print one JSON array.")
 
     def handle(
-        self, *, verb: str, kind: str, ids: list[int], all: bool, json: bool, **options: Any
+        self, *, verb: str, kind: str, ids: list[Any], all: bool, json: bool, **options: Any
     ) -> None:
         if bool(ids) == all:
             raise CommandError("Give the ids of the operations, or --all.")
@@ -48,15 +49,15 @@ class Command(BaseCommand):
         if outcome.refusal:
             self.stdout.write(self.style.ERROR(f"{kind} {outcome.operation_id}: {outcome.refusal}"))
         elif outcome.operation:
-            state = outcome.operation.display_status.replace("_", " ")
+            state = outcome.operation.state_label.lower()
             done = verbs.VERBS[verb].done
             self.stdout.write(f"{kind} {outcome.operation_id}: {done}, now {state}.")
 
 
-def _all_for(verb: str, model: type[Operation]) -> list[int]:
+def _all_for(verb: str, model: type[Operation]) -> list[Any]:
     """The ids of those that are in a status the verb starts from, oldest first."""
     statuses = [model.Status[name] for name in model.EDGES[verb].sources]
-    found = model._default_manager.filter(status__in=statuses).order_by("id")
+    found = model._default_manager.filter(status__in=statuses).order_by("pk")
     return list(found.values_list("pk", flat=True))
 
 
@@ -64,7 +65,7 @@ def _as_json(outcomes: list[verbs.Outcome]) -> str:
     return json.dumps(
         [
             {
-                "id": outcome.operation_id,
+                "id": as_json(outcome.operation_id),
                 "status": outcome.operation.display_status if outcome.operation else None,
                 "refusal": outcome.refusal,
             }

@@ -3,10 +3,11 @@
  *
  * Inside [data-live-page] each [data-refresh] with an id is drawn anew from the page's own
  * URL: when an operation on it was steered or has ended, and every data-refresh-seconds for
- * as long as the page says so. What is drawn anew is patched in by id, the smallest that differs; what
+ * as long as the page says so; with data-refresh-with-progress also, now and then, while the
+ * operation moves. What is drawn anew is patched in by id, the smallest that differs; what
  * holds the focus, a selection or a pressed button is never replaced, nor a feed of the same
  * operation. If something had to stay, [data-stale] says that there is more to see, until the
- * focus has left it.
+ * focus has left it. The page is loaded anew when another run has other stages than it shows.
  *
  * Also the list of events: what happens comes on top of it if the filter lets it through.
  */
@@ -19,6 +20,7 @@ const stale = page?.querySelector("[data-stale]");
 const HEADERS = { "X-Live-Refresh": "1" };
 const SOON_MS = 200;
 const TYPING_MS = 300;
+const WITH_PROGRESS_MS = 3_000;
 // What the feeds show themselves.
 const MOVES_ONLY = ["progress", "feedback", "exception", "started"];
 
@@ -101,11 +103,17 @@ function isHeld(node) {
   return !selection.isCollapsed && selection.containsNode(node, true);
 }
 
+function isInUse() {
+  return document.activeElement !== document.body || !document.getSelection().isCollapsed;
+}
+
 // --- when --------------------------------------------------------------------------------
 
+let isOutdated = false;
 let isBusy = false;
 let isWantedAgain = false;
 let timer = 0;
+let withProgress = 0;
 
 function refreshIn(delay) {
   clearTimeout(timer);
@@ -127,7 +135,7 @@ async function refresh() {
     }
     const freshPage = fresh.querySelector("[data-live-page]");
     page.dataset.refreshSeconds = freshPage.dataset.refreshSeconds ?? "";
-    showStale(!isComplete);
+    showStale(!isComplete || isOutdated);
     tell("live");
   } catch (error) {
     tell(error instanceof Refused ? "refused" : "lost");
@@ -139,6 +147,15 @@ async function refresh() {
   } else {
     refreshLater();
   }
+}
+
+/** At most so often, however many steps there are. */
+function refreshWithProgress() {
+  if (withProgress || document.visibilityState !== "visible") return;
+  withProgress = setTimeout(() => {
+    withProgress = 0;
+    refresh();
+  }, WITH_PROGRESS_MS);
 }
 
 function showStale(isStale) {
@@ -298,6 +315,12 @@ if (page) {
   refreshLater();
   document.addEventListener("operation-event", ({ detail: { event } }) => {
     if (!MOVES_ONLY.includes(shortName(event))) refreshIn(SOON_MS);
+    else if ("refreshWithProgress" in page.dataset) refreshWithProgress();
+  });
+  document.addEventListener("operation-outdated", () => {
+    isOutdated = true;
+    if (isInUse()) showStale(true);
+    else location.reload();
   });
   document.addEventListener("operation-link", ({ detail }) => {
     if (detail.link === "lost") tell("lost");

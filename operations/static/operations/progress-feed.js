@@ -1,5 +1,5 @@
 /**
- * <progress-feed kind operation after label stages>: follows one operation live.
+ * <progress-feed kind operation after label stages states final>: follows one operation live.
  *
  * Upgrades the native <progress> inside it. The server has rendered the page as it was at
  * event `after`; this opens the operation's websocket from there, moves the bar, and tells
@@ -8,14 +8,15 @@
  *
  * The second half binds a page to these events. Below [data-operation="kind/id"]:
  *
- *   [data-show=state|waiting-reason|…]   gets a text (inside [data-stage] of that stage)
+ *   [data-show=state|question|…]         gets a text (inside [data-stage] of that stage)
  *   [data-when="active failed …"]        is shown while one of these holds
  *   [data-statuses="failed …"]           is shown in these display statuses: a button
  *   [data-link=key][data-href="…{}…"]    a link that appears once an event names its id
  *
  * Nothing is replaced and no HTML is parsed here: only texts and attributes (live-page.js does
- * the rest). A failed operation is followed on: somebody may retry it. The arithmetic is that
- * of operations/watching.py.
+ * the rest). An operation is followed on until its state is a `final` one: a failed one may be
+ * retried, others run again and again. When it has other stages than the page shows, another run's
+ * or one that came to be needed, `operation-outdated` says so. The arithmetic is that of operations/watching.py.
  */
 
 import { ago, clock, duration, label, number, secondsBetween, setText, shortName } from "./words.js";
@@ -37,7 +38,8 @@ const ENDINGS = ["completed", "failed", "cancelled"];
 const CHANGING = [
   "started", "progress", "pause_requested", "cancel_requested", "paused", "resumed", "retried", ...ENDINGS,
 ];
-const OVER = ["completed", "cancelled"]; // nothing comes after these
+// What was known before says nothing of what comes now: only a fresh snapshot does.
+const ANEW = ["retried", "run_requested", "scheduled"];
 
 /** What an event changes in a snapshot that was taken before it. */
 function apply(operation, event) {
@@ -51,9 +53,10 @@ function apply(operation, event) {
   }
   if (!CHANGING.includes(name)) return;
   operation.waiting = null;
+  operation.question = (name === "paused" && event.payload.question) || "";
   if (name === "pause_requested") operation.display_status = "pausing";
   else if (name === "cancel_requested") operation.display_status = "cancelling";
-  else if (name === "paused") operation.display_status = operation.status = "paused";
+  else if (name === "paused") operation.display_status = "paused";
   else if (["resumed", "retried"].includes(name)) goOn(operation);
   else if (ENDINGS.includes(name)) end(operation, event, name);
   else if (!asked) operation.display_status = "in_progress";
@@ -61,9 +64,14 @@ function apply(operation, event) {
   if (name === "progress") progress(operation, event);
 }
 
+function stageOf(operation, event) {
+  return operation.stages.find((stage) => stage.stage === event.stage);
+}
+
 function progress(operation, event) {
-  const index = operation.stages.findIndex((stage) => stage.stage === event.stage);
+  const index = operation.stages.indexOf(stageOf(operation, event));
   if (index < 0) return;
+  Object.assign(operation.weights, event.payload.weights);
   // A stage begins when the one before it has ended.
   for (const before of operation.stages.slice(0, index)) endStage(before, event.created_at);
   for (const key of Object.keys(operation.stages[index])) {
@@ -72,7 +80,7 @@ function progress(operation, event) {
 }
 
 function end(operation, event, status) {
-  operation.display_status = operation.status = status;
+  operation.display_status = status;
   operation.is_active = false;
   operation.ended_at = event.created_at;
   if (status === "completed") {
@@ -83,7 +91,7 @@ function end(operation, event, status) {
 }
 
 function goOn(operation) {
-  operation.display_status = operation.status = "in_progress";
+  operation.display_status = "in_progress";
   operation.is_active = true;
   operation.error = operation.ended_at = null;
 }
@@ -94,10 +102,13 @@ function endStage(stage, moment) {
   stage.seconds_left = null;
 }
 
+const NOT_THERE = { done: 0, total: null, started_at: null, ended_at: null };
+
 /** Rows done over rows to do, 0 to 100; null while what there is to do isn't known. */
 function percent(operation, definitions) {
-  if (operation.display_status === "completed") return 100;
-  const entry = (name) => operation.stages.find((stage) => stage.stage === name);
+  // Completed, or waiting for its next run.
+  if (!operation.is_active && !["failed", "cancelled"].includes(operation.display_status)) return 100;
+  const entry = (name) => operation.stages.find((stage) => stage.stage === name) ?? NOT_THERE;
   if (definitions.some((each) => each.weight)) {
     return Math.min(weighted(definitions, entry), ALMOST);
   }
@@ -136,12 +147,15 @@ const lostFeeds = new Set();
 
 class ProgressFeed extends HTMLElement {
   #definitions = [];
+  #states = {};
+  #final = [];
   #operation = null;
   #sequence = 0;
   #percent = null;
   #told = { stage: null, quarter: 0 };
   #socket = null;
   #finished = false;
+  #isAnew = false;
   #wasLost = false;
   #heardAt = Date.now(); // the page itself is the first that was heard
   #tries = 0;
@@ -150,6 +164,8 @@ class ProgressFeed extends HTMLElement {
 
   connectedCallback() {
     this.#definitions = JSON.parse(this.getAttribute("stages"));
+    this.#states = JSON.parse(this.getAttribute("states"));
+    this.#final = this.getAttribute("final").split(" ");
     this.#sequence = Number(this.getAttribute("after"));
     const bar = this.querySelector("progress");
     this.#percent = this.#part("percent").textContent ? bar.value : null;
@@ -172,6 +188,11 @@ class ProgressFeed extends HTMLElement {
 
   labelOf(stage) {
     return this.#definitions.find((each) => each.name === stage)?.label ?? "";
+  }
+
+  /** A display status in its kind's words. */
+  labelOfState(state) {
+    return this.#states[state] ?? label(state);
   }
 
   // --- the link ---
@@ -255,6 +276,8 @@ class ProgressFeed extends HTMLElement {
     this.#say("live", this.#wasLost ? `Live again since ${clock(Date.now())}` : "Live");
     this.#show();
     this.#emit("operation-snapshot", { operation });
+    if (this.#isAnew && !this.#hasStagesOf(operation)) this.#emit("operation-outdated", { operation });
+    this.#isAnew = false;
     this.#finishIfEnded();
   }
 
@@ -263,22 +286,35 @@ class ProgressFeed extends HTMLElement {
     this.#sequence = event.sequence;
     // What the snapshot was taken after, it holds already.
     if (event.sequence > this.#operation.sequence) apply(this.#operation, event);
-    if (shortName(event) === "retried") this.#startOver();
+    if (shortName(event) === "progress" && !stageOf(this.#operation, event)) {
+      this.#emit("operation-outdated", { operation: this.#operation });
+    }
     this.#show();
     this.#emit("operation-event", { operation: this.#operation, event });
-    this.#finishIfEnded();
+    if (ANEW.includes(shortName(event))) this.#startOver();
+    else this.#finishIfEnded();
   }
 
   #finishIfEnded() {
     const { display_status: status, sequence } = this.#operation;
-    if (OVER.includes(status) && this.#sequence >= sequence) this.#finish("ended", "");
+    if (this.#final.includes(status) && this.#sequence >= sequence) this.#finish("ended", "");
   }
 
-  /** A retry may do stages anew: only a fresh snapshot knows how far they are. */
   #startOver() {
+    this.#isAnew = true;
     this.#percent = null;
     this.#told = { stage: null, quarter: 0 };
     this.#connect();
+  }
+
+  /** How much there is to do may have been found out since the page was drawn. */
+  #weigh(weights) {
+    for (const each of this.#definitions) each.weight = weights[each.name] ?? each.weight;
+  }
+
+  #hasStagesOf(operation) {
+    const names = operation.stages.map((stage) => stage.stage);
+    return names.join() === this.#definitions.map((each) => each.name).join();
   }
 
   #emit(name, detail) {
@@ -289,6 +325,7 @@ class ProgressFeed extends HTMLElement {
 
   #show() {
     const operation = this.#operation;
+    this.#weigh(operation.weights);
     const found = percent(operation, this.#definitions);
     if (found !== null) this.#percent = Math.max(this.#percent ?? 0, found);
     const bar = this.querySelector("progress");
@@ -307,7 +344,7 @@ class ProgressFeed extends HTMLElement {
     const before = this.#told;
     const now = { stage, quarter: this.#quarter() };
     const ended = !this.#operation.is_active;
-    if (ended) now.stage = label(this.#operation.display_status);
+    if (ended) now.stage = this.labelOfState(this.#operation.display_status);
     if (now.stage === before.stage && now.quarter === before.quarter) return;
     this.#told = now;
     const parts = [now.stage];
@@ -337,27 +374,30 @@ class ProgressFeed extends HTMLElement {
 // --- the page around it -----------------------------------------------------------------
 
 const SHOW = {
-  state(node, operation) {
+  state(node, operation, feed) {
     node.dataset.state = operation.display_status;
-    setText(node, label(operation.display_status));
+    setText(node, feed.labelOfState(operation.display_status));
   },
+  question: (node, operation) => setText(node, operation.question),
   "waiting-reason": (node, { waiting }) => waiting && setText(node, waiting.reason),
   "waiting-until": (node, { waiting }) => waiting && setText(node, clock(waiting.until)),
   "error-code": (node, { error }) => error && setText(node, error.code),
   "error-message": (node, { error }) => error && setText(node, error.message),
   started(node, operation) {
-    if (!operation.started_at) return;
+    if (!operation.started_at) {
+      delete node.dataset.ago;
+      setText(node, "not yet");
+      return;
+    }
     node.dateTime = operation.started_at;
     node.dataset.ago = "";
     setText(node, ago(operation.started_at));
   },
-  lasted(node, operation) {
-    if (!operation.started_at) return;
-    node.dataset.since = operation.started_at;
-    if (operation.ended_at && !operation.is_active) {
-      delete node.dataset.since;
-      setText(node, duration(secondsBetween(operation.started_at, operation.ended_at)));
-    }
+  lasted(node, { started_at: start, ended_at: end, is_active: isActive }) {
+    if (start && isActive) node.dataset.since = start;
+    else delete node.dataset.since;
+    if (!start) setText(node, "–");
+    else if (end && !isActive) setText(node, duration(secondsBetween(start, end)));
   },
 };
 
@@ -365,7 +405,10 @@ const SHOW_OF_STAGE = {
   done: (node, stage) => setText(node, number(stage.done)),
   total: (node, stage) => setText(node, stage.total === null ? "–" : number(stage.total)),
   // The rate of a stage that has ended stays as it was last.
-  rate: (node, stage) => stage.rows_per_second && setText(node, `${number(stage.rows_per_second)} ${node.dataset.unit}/s`),
+  rate(node, stage) {
+    if (!stage.started_at) setText(node, "–");
+    else if (stage.rows_per_second) setText(node, `${number(stage.rows_per_second)} ${node.dataset.unit}/s`);
+  },
   left(node, stage) {
     if (stage.ended_at) setText(node, `took ${duration(secondsBetween(stage.started_at, stage.ended_at))}`);
     else setText(node, stage.seconds_left === null ? "–" : `${duration(stage.seconds_left)} left`);
@@ -381,7 +424,10 @@ const SHOW_OF_STAGE = {
     setText(node, isKnown ? number(Math.max(stage.total - stage.done, 0)) : "–");
   },
   span(node, stage, operation) {
-    if (!stage.started_at || !operation.started_at) return;
+    if (!stage.started_at || !operation.started_at) {
+      node.setAttribute("width", "0");
+      return;
+    }
     const now = operation.ended_at ?? Date.now();
     const lifetime = Math.max(secondsBetween(operation.started_at, now), 0.001);
     const place = (seconds) => String(Math.min(Math.max((seconds / lifetime) * 100, 0), 100));
@@ -398,6 +444,7 @@ function holds(operation) {
     begun: operation.started_at !== null,
     waiting: operation.display_status === "waiting" && operation.waiting !== null,
     failed: operation.display_status === "failed",
+    asking: operation.question !== "",
   };
 }
 
@@ -408,13 +455,13 @@ function regions(operation) {
 /** What was told last of each operation that is under way, for what moves with the clock. */
 const underWay = new Map();
 
-function showOperation({ detail: { operation } }) {
+function showOperation({ target: feed, detail: { operation } }) {
   const key = `${operation.kind}/${operation.id}`;
   if (operation.is_active) underWay.set(key, operation);
   else underWay.delete(key);
   const conditions = holds(operation);
   for (const region of regions(operation)) {
-    for (const node of region.querySelectorAll("[data-show]")) showIn(node, operation);
+    for (const node of region.querySelectorAll("[data-show]")) showIn(node, operation, feed);
     for (const node of region.querySelectorAll("[data-when]")) {
       node.hidden = !node.dataset.when.split(" ").some((name) => conditions[name]);
     }
@@ -424,10 +471,10 @@ function showOperation({ detail: { operation } }) {
   }
 }
 
-function showIn(node, operation) {
+function showIn(node, operation, feed) {
   const row = node.closest("[data-stage]");
   if (!row) {
-    SHOW[node.dataset.show]?.(node, operation);
+    SHOW[node.dataset.show]?.(node, operation, feed);
     return;
   }
   const stage = operation.stages.find((each) => each.stage === row.dataset.stage);
@@ -449,8 +496,8 @@ function showLinks({ detail: { operation, event } }) {
   for (const region of regions(operation)) {
     for (const link of region.querySelectorAll("[data-link]")) {
       const id = event.payload[link.dataset.link];
-      if (!Number.isInteger(id)) continue;
-      link.href = link.dataset.href.replace("{}", id);
+      if (!["number", "string"].includes(typeof id)) continue;
+      link.href = link.dataset.href.replace("{}", encodeURIComponent(id));
       link.hidden = false;
     }
   }

@@ -45,12 +45,12 @@ function message({ name, payload }) {
     const step = `(+${number(payload.amount)} in ${number(payload.elapsed_ms)} ms)`;
     return `${number(payload.done)}${ofTotal}${payload.amount ? ` ${step}` : ""}`;
   }
-  if (payload.by) return `by ${payload.by}`;
-  let text = payload.message ?? "";
+  let text = capitalized(payload.message ?? "");
+  if (payload.by) return `${text}${text ? ", " : ""}by ${payload.by}`;
   if (typeof payload.amount === "number") {
     text += `: ${number(payload.amount)} ${payload.amount === 1 ? "row" : "rows"}`;
   }
-  return capitalized(text);
+  return text;
 }
 
 /** Untouched where nothing changes, so that a selection or a screen reader isn't disturbed. */

@@ -7,6 +7,8 @@ class ToyConfig(AppConfig):
 
     def ready(self):
         from operations import kinds
+        from tests.operations.toy.chore import CHORE
         from tests.operations.toy.kind import TOY
 
         kinds.register(TOY)
+        kinds.register(CHORE)
