@@ -1,8 +1,9 @@
 """Finding out what changed in the original while it was being copied.
 
-Only levels whose sums differ are looked at (`verification.changed_levels`), row by row, in
-bounded chunks: what the original's row says now against the copy's, links and files read
-as they belong in the copy. Findings are kept for the page and for catching up.
+Below the root only levels whose sums differ are looked at (`verification.changed_levels`),
+row by row, in bounded chunks: what the original's row says now against the copy's, links and
+files read as they belong in the copy. The root is looked at in any case. Findings are kept
+for the page and for catching up.
 """
 
 from __future__ import annotations
@@ -12,10 +13,10 @@ from typing import Any
 
 from django.db import connection
 
-from duplication.levels import CHILD_LEVELS, Level
+from duplication.levels import CHILD_LEVELS, EPISODE, Level
 from duplication.links import text_sql
 from duplication.media.names import own_sql
-from duplication.models import DriftFinding, DuplicationJob
+from duplication.models import DriftFinding, Duplication, DuplicationJob
 from duplication.verification import changed_levels
 from duplication.walk import (
     LAST,
@@ -45,8 +46,10 @@ class FindDrift(Work[DuplicationJob]):
 
     def step(self, job: DuplicationJob, size: int, prepared: Any) -> Step:
         changed = changed_levels(job.duplication)
+        is_root_edited = job.cursor is None and _find_edited_root(job.duplication)
+        counts = {f"{EPISODE.stage}.edited": 1} if is_root_edited else {}
         if not changed:
-            return Step(cursor=None, finished=True, total=0)
+            return Step(cursor=None, finished=True, total=0, counts=counts)
         index, phase, at = job.cursor or [changed[0], PRESENT, [0, 0]]
         above, level = CHILD_LEVELS[index]
         position = Position(*at)
@@ -79,8 +82,36 @@ class FindDrift(Work[DuplicationJob]):
             finished=reached is None,
             rows=rows,
             done=rows if phase == PRESENT else 0,
-            counts={f"{level.stage}.{change}": number for change, number in found.items()},
+            counts=counts | {f"{level.stage}.{change}": number for change, number in found.items()},
         )
+
+
+def _find_edited_root(duplication: Duplication) -> bool:
+    """Keep the episode's own row if what a copy takes over of it is another now. One that is
+    gone ends the copy, and is none of ours."""
+    same = " AND ".join(
+        f"{value} IS NOT DISTINCT FROM n.{column}"
+        for column, value in in_copy(EPISODE, row="o").items()
+    )
+    with connection.cursor() as cursor:
+        (edited,) = one(
+            cursor,
+            f"""
+            WITH edited AS (
+                SELECT o.id, n.id AS new_id, '{DriftFinding.Change.EDITED.value}' AS change,
+                    {copy_hash_sql(EPISODE, row="n")} AS copy_hash
+                FROM {EPISODE.table} o JOIN {EPISODE.table} n ON n.id = %(copy)s
+                WHERE o.id = %(original)s AND NOT ({same})
+            ),
+            listed AS ({_insert_sql(EPISODE, "edited")})
+            SELECT count(*) FROM edited""",
+            {
+                "duplication": duplication.pk,
+                "original": duplication.org_episode_id,
+                "copy": duplication.new_episode_id,
+            },
+        )
+    return bool(edited)
 
 
 def present_sql(above: Level, level: Level) -> str:
@@ -155,10 +186,10 @@ def gone_sql(above: Level, level: Level) -> str:
             (SELECT {LAST} FROM chunk)"""
 
 
-def in_copy(level: Level, *, row: str, parent: str) -> dict[str, str]:
+def in_copy(level: Level, *, row: str, parent: str = "") -> dict[str, str]:
     """What the copy's columns should hold, as SQL over the original's `row` (an alias, with
     `has_link`) and its new parent: links and files read as they belong in the copy."""
-    values = {level.parent_column: parent}
+    values = {level.parent_column: parent} if level.parent else {}
     for column in level.copied:
         if column in level.text_fields:
             values[column] = text_sql(column, row=row)
@@ -171,7 +202,8 @@ def in_copy(level: Level, *, row: str, parent: str) -> dict[str, str]:
 
 def copy_hash_sql(level: Level, *, row: str) -> str:
     """Of a row of the copy as it stands: whether it was edited since."""
-    return row_hash_sql(*(f"{row}.{column}" for column in (level.parent_column, *level.copied)))
+    parent = [level.parent_column] if level.parent else []
+    return row_hash_sql(*(f"{row}.{column}" for column in (*parent, *level.copied)))
 
 
 def _insert_sql(level: Level, source: str) -> str:

@@ -210,7 +210,7 @@ def _report(duplication: Duplication) -> dict[str, Any]:
     walked = _walked(duplication)
     drift = duplication.jobs.values_list("counts", flat=True).get(stage="drift")
     links = duplication.jobs.values_list("counts", flat=True).get(stage="links")
-    levels = [_root_report(duplication)]
+    levels = [_root_report(duplication, drift)]
     levels += [_level_report(duplication, walked, drift, level) for _, level in CHILD_LEVELS]
     return {
         "verified": not any(level["differences"] for level in levels),
@@ -222,7 +222,7 @@ def _report(duplication: Duplication) -> dict[str, Any]:
     }
 
 
-def _root_report(duplication: Duplication) -> dict[str, Any]:
+def _root_report(duplication: Duplication, drift: dict[str, int]) -> dict[str, Any]:
     checksum = checksum_sql(EPISODE, parent="0", identity="e.orig_id", row="e")
     with connection.cursor() as cursor:
         cursor.execute(
@@ -235,7 +235,7 @@ def _root_report(duplication: Duplication) -> dict[str, Any]:
         "stage": EPISODE.stage,
         "source": 1,
         "copy": len(found),
-        "edited_since": 0,
+        "edited_since": drift.get(f"{EPISODE.stage}.edited", 0),
         "arrived_since": 0,
         "gone_since": 0,
         "differences": [] if same else ["The episode's own row is not as it was copied."],

@@ -121,7 +121,7 @@ def columns_sql(level: Level, *own: str, instead: Mapping[str, str] | None = Non
             f"{instead[column]} AS {column}" if instead and column in instead else f"c.{column}"
         )
     tests = [f"strpos(c.{column}, '{LINK_MARK}') > 0" for column in level.text_fields]
-    return ", ".join([*columns, f"coalesce({' OR '.join(tests)}, false) AS has_link"])
+    return ", ".join([*columns, f"coalesce({' OR '.join(tests) or 'false'}, false) AS has_link"])
 
 
 def row_hash_sql(*values: str) -> str:

@@ -234,7 +234,7 @@ class DuplicationViewSet(OperationViewSet[Duplication]):
         parameters=[
             OpenApiParameter("change", str, enum=DriftFinding.Change.values),
             OpenApiParameter("state", str, enum=DriftFinding.State.values),
-            OpenApiParameter("type", str, description="part, item or block"),
+            OpenApiParameter("type", str, description="episode, part, item or block"),
         ],
     )
     @action(

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import connection
 
 from duplication.drift import copy_hash_sql, in_copy
-from duplication.levels import CHILD_LEVELS, NOW, Level
+from duplication.levels import NOW, TREE, Level
 from duplication.links import list_again
 from duplication.models import CatchUpJob, DriftFinding
 from duplication.walk import columns_sql, one
@@ -36,23 +36,25 @@ class ApplyEdits(Work[CatchUpJob]):
 
     def step(self, job: CatchUpJob, size: int, prepared: Any) -> Step:
         index, after = job.cursor or [0, 0]
-        above, level = CHILD_LEVELS[index]
+        above, level = (TREE[index - 1] if index else None), TREE[index]
         duplication_id = job.catch_up.duplication_id
+        # Before any of them is applied, and open no more.
+        total = None if job.cursor else open_edits(duplication_id).count()
         with connection.cursor() as cursor:
             rows, applied, kept, gone, last = one(
                 cursor,
                 apply_sql(above, level),
                 {"duplication": duplication_id, "after": after, "size": size},
             )
-            if applied:
+            if applied and level.text_fields:
                 list_again(cursor, level, duplication_id=duplication_id, new_ids=applied)
         reached = [index, last] if rows == size else [index + 1, 0]
         return Step(
             cursor=reached,
-            finished=reached[0] == len(CHILD_LEVELS),
+            finished=reached[0] == len(TREE),
             rows=rows,
             done=rows,
-            total=None if job.cursor else open_edits(duplication_id).count(),
+            total=total,
             counts={"applied": len(applied or ()), "kept": kept, "gone": gone},
         )
 
@@ -63,19 +65,24 @@ def open_edits(duplication_id: int) -> Any:
     )
 
 
-_TYPES = [level.node for _, level in CHILD_LEVELS]
+_TYPES = [level.node for level in TREE]
 
 
-def apply_sql(above: Level, level: Level) -> str:
-    """One chunk; answers (findings, ids of the rows applied to, kept, gone, last finding).
+def apply_sql(above: Level | None, level: Level) -> str:
+    """One chunk of a level, which is the root where there is none `above`; answers (findings,
+    ids of the rows applied to, kept, gone, last finding).
 
     The copy's rows are locked before they are compared, so an edit of theirs that commits
     meanwhile is seen and not overwritten.
     """
+    original, new_parent = columns_sql(level, "id"), ""
+    if above:
+        original += f", c.{level.parent_column} AS org_parent"
+        new_parent = f"""LEFT JOIN id_map p ON p.duplication_id = %(duplication)s
+                AND p.type = '{above.node}' AND p.org_id = o.org_parent"""
     values = in_copy(level, row="o", parent=f"coalesce(p.new_id, n.{level.parent_column})")
     columns = ", ".join(f"{value} AS {column}" for column, value in values.items())
     sets = ", ".join(f"{column} = edit.{column}" for column in values)
-    parent = f"c.{level.parent_column} AS org_parent"
     return f"""
         WITH chunk AS MATERIALIZED (
             SELECT id AS finding, org_id, new_id, copy_hash
@@ -96,11 +103,9 @@ def apply_sql(above: Level, level: Level) -> str:
             FROM chunk
             LEFT JOIN held n ON n.id = chunk.new_id
             LEFT JOIN LATERAL (
-                SELECT {columns_sql(level, "id")}, {parent} FROM {level.table} c
-                WHERE c.id = chunk.org_id
+                SELECT {original} FROM {level.table} c WHERE c.id = chunk.org_id
             ) o ON true
-            LEFT JOIN id_map p ON p.duplication_id = %(duplication)s
-                AND p.type = '{above.node}' AND p.org_id = o.org_parent
+            {new_parent}
         ),
         written AS (
             UPDATE {level.table} SET {sets}, updated_at = {NOW} FROM edit

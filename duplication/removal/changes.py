@@ -8,13 +8,14 @@ catching up with the original, is no change, unless somebody saved the row later
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, NamedTuple
 
 from django.db import OperationalError, connection, transaction
 
 from content.models import Episode
 from duplication.drift import copy_hash_sql, in_copy
-from duplication.levels import CHILD_LEVELS, Level
+from duplication.levels import CHILD_LEVELS, EPISODE, Level
 from duplication.models import CatchUp, DriftFinding, Duplication, LinkFinding
 from duplication.removal.conditions import MAX_NAMED
 from duplication.verification import walk_chunk
@@ -54,9 +55,17 @@ def episode_changes(duplication: Duplication) -> list[Change]:
         return []
     if copy.status not in (Episode.Status.DRAFT, Episode.Status.REMOVING):
         return [Change("episode", copy.pk, copy.status)]
-    if copy.title != duplication.title or copy.updated_at != copy.created_at:
+    is_saved = copy.updated_at != copy.created_at and not _is_caught_up(duplication, copy)
+    if copy.title != duplication.title or is_saved:
         return [Change("episode", copy.pk, "edited")]
     return []
+
+
+def _is_caught_up(duplication: Duplication, copy: Episode) -> bool:
+    """Whether it was a catch-up that saved the episode's own row last."""
+    caught_up_at = _caught_up_at(duplication)
+    applied = duplication.drift_findings.filter(type=EPISODE.node, state=DriftFinding.State.APPLIED)
+    return caught_up_at is not None and copy.updated_at <= caught_up_at and applied.exists()
 
 
 def _saved_rows(duplication: Duplication, above: Level, level: Level) -> list[Change]:
@@ -231,12 +240,16 @@ def _parameters(
     duplication: Duplication, start: Position | None = None, size: int = 0
 ) -> dict[str, Any]:
     start = start or Position()
-    ended = CatchUp.objects.filter(duplication=duplication, ended_at__isnull=False)
     return {
         "duplication": duplication.pk,
         "parent": start.parent,
         "id": start.id,
         "size": size,
         "created_at": duplication.created_at,
-        "caught_up_at": ended.order_by("-ended_at").values_list("ended_at", flat=True).first(),
+        "caught_up_at": _caught_up_at(duplication),
     }
+
+
+def _caught_up_at(duplication: Duplication) -> dt.datetime | None:
+    ended = CatchUp.objects.filter(duplication=duplication, ended_at__isnull=False)
+    return ended.order_by("-ended_at").values_list("ended_at", flat=True).first()

@@ -163,7 +163,8 @@ def test_block_search_without_parent_finds_by_id_alone(browser: Client) -> None:
 
 
 def test_block_search_below_a_parent_finds_text_and_id(browser: Client) -> None:
-    block = BlockFactory(field_3="A NeeDle")
+    # Its number is in no other's text.
+    block = BlockFactory(pk=987_654_321, field_3="A NeeDle")
     BlockFactory(item=block.item)
     BlockFactory(field_3="needle")
     item = block.item

@@ -16,14 +16,14 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from content.models import Episode
+from content.models import Block, Episode
 from content.services import delete_nodes
 from content.synthetic import make_episode
 from duplication import stages
 from duplication.kind import DUPLICATION
 from duplication.models import Duplication, Removal
 from duplication.services import start_duplication
-from operations import control, events
+from operations import control, events, runner
 from tests.duplication.driving import run_stage, run_to_end
 from tests.factories.content import EpisodeFactory, UserFactory
 
@@ -441,6 +441,19 @@ def test_page_of_a_completed_one_has_stages_report_and_ways_on(
     assert f'href="/admin/content/episode/{duplication.new_episode_id}/change/"' in response.text
     assert f'href="/admin/content/episode/{episode.pk}/change/"' in response.text
     assert f'href="{START}?ids={episode.pk}"' in response.text
+
+
+def test_page_counts_rows_that_went_before_they_were_copied_as_skipped(
+    browser: Client, episode: Episode
+) -> None:
+    duplication = started(episode)
+    run_stage(duplication, "items")
+    # Counts them, and copies none yet.
+    runner.run("duplication", duplication.jobs.get(stage="blocks").pk, budget_seconds=0)
+    delete_nodes(model=Block, ids=[Block.objects.latest("pk").pk])
+    run_to_end(duplication)
+    assert duplication.status == "completed", duplication.error_message
+    assert "Blocks 12 11 1 0 0 0 none" in text_of(browser.get(page_of(duplication)))
 
 
 def test_page_after_original_and_copy_were_deleted_says_so(

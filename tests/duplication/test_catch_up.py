@@ -4,10 +4,11 @@ import pytest
 from django.contrib.auth import get_user_model
 from rest_framework.test import APIClient
 
-from content.models import Block, Item
+from content.models import Block, Episode, Item
 from duplication.catch_up.kind import CATCH_UP, start_catch_up
 from duplication.catch_up.work import ApplyEdits
 from duplication.exceptions import CannotCatchUp
+from duplication.models import DriftFinding
 from duplication.services import start_duplication
 from operations import control, runner
 from operations.models import Event
@@ -82,6 +83,34 @@ def test_catch_up_applies_edits_of_every_level(drifted, monkeypatch, size):
     assert {state for _, state in states(duplication)} == {"applied"}
     completed = Event.objects.get(name="catch_up.completed")
     assert completed.payload["applied"] == 6
+
+
+def to_dialogue(episode):
+    Episode.objects.filter(pk=episode.pk).update(type="dialogue", title="Not copied")
+
+
+def test_catch_up_applies_an_edit_of_the_episodes_own_row(drifted):
+    duplication = drifted(to_dialogue, change(0, field_1="New"))
+
+    done = catch_up(duplication)
+
+    duplication.new_episode.refresh_from_db()
+    assert duplication.new_episode.type == "dialogue"
+    assert duplication.new_episode.title == duplication.title
+    assert done.jobs.get().counts == {"applied": 2, "kept": 0, "gone": 0}
+    assert done.progress["edits"]["done"] == done.progress["edits"]["total"] == 2
+
+
+def test_catch_up_episode_edited_in_the_copy_as_well_is_kept_and_told(drifted):
+    duplication = drifted(to_dialogue)
+    # There are two types only: as if the copy's had been a third one when it was found.
+    DriftFinding.objects.filter(duplication=duplication).update(copy_hash=0)
+
+    catch_up(duplication)
+
+    duplication.new_episode.refresh_from_db()
+    assert duplication.new_episode.type == "solo"
+    assert states(duplication) == [("edited", "kept")]
 
 
 def test_catch_up_row_that_moved_moves_in_the_copy(drifted):

@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from content.models import Block, Item, Part
+from content.models import Block, Episode, Item, Part
 from duplication.drift import FindDrift
 from duplication.kind import DUPLICATION
 from duplication.models import DriftFinding, IdMap
@@ -72,6 +72,25 @@ def test_drift_edited_rows_of_every_level_are_listed_with_their_copies(copying):
         entry = IdMap.objects.get(duplication=copying, type=each.type, org_id=each.org_id)
         assert each.new_id == entry.new_id
     assert level(copying, "blocks")["edited_since"] == 1
+
+
+def test_drift_edit_of_the_episodes_own_row_is_listed_with_its_copy(copying):
+    Episode.objects.filter(pk=copying.org_episode_id).update(type="dialogue", title="Not copied")
+
+    run_to_end(copying)
+
+    assert copying.status == "completed"
+    assert found(copying) == {("edited", "episode", copying.org_episode_id)}
+    assert copying.drift_findings.get().new_id == copying.new_episode_id
+    assert level(copying, "episode")["edited_since"] == 1
+    assert level(copying, "episode")["differences"] == []
+
+
+def test_drift_new_title_of_the_original_is_none(copying):
+    """The copy has a title of its own."""
+    Episode.objects.filter(pk=copying.org_episode_id).update(title="Renamed")
+    run_to_end(copying)
+    assert found(copying) == set()
 
 
 def test_drift_edit_of_nothing_but_a_links_target_is_found(episode):

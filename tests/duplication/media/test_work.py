@@ -1,5 +1,7 @@
 """What copying files promises, whichever storage they are in."""
 
+import threading
+
 import pytest
 from django.core.files.storage import storages
 
@@ -93,6 +95,22 @@ def test_copy_in_steps_of_any_size_is_the_same(storage, monkeypatch):
     assert copy.status == "completed"
     assert [read(name) for name in named(copy.new_episode)] == [b"%d" % n for n in range(7)] * 2
     assert copy.report["media"]["files"] == 7
+
+
+def test_copy_of_several_files_goes_on_side_by_side(storage, monkeypatch):
+    """Each of a step's copies waits until all of them are under way."""
+    names = [put(f"{number}.mp3") for number in range(work.FILES_AT_ONCE)]
+    together, real = threading.Barrier(len(names)), type(store()).copy
+
+    def copy(self, *args, **kwargs):
+        together.wait(timeout=30)
+        return real(self, *args, **kwargs)
+
+    monkeypatch.setattr(type(store()), "copy", copy)
+    duplication = duplicate(episode_with(*names), media_strategy="copy")
+
+    assert duplication.status == "completed", duplication.error_message
+    assert duplication.report["media"]["files"] == len(names)
 
 
 def test_copy_of_names_no_storage_would_take_is_named_so_that_every_storage_does(storage):

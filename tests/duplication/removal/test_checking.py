@@ -1,7 +1,7 @@
 import pytest
 from django.utils import timezone
 
-from content.models import Block, Item
+from content.models import Block, Episode, Item
 from content.synthetic import make_episode
 from duplication.catch_up.kind import start_catch_up
 from duplication.exceptions import CannotRemove
@@ -156,6 +156,31 @@ def test_check_row_that_caught_up_is_no_change():
     # Once more, so that a comparison with the original alone would find a difference.
     Block.objects.filter(pk=original.pk).update(field_2="edited by SQL")
     assert remove(duplication).status == "completed"
+
+
+@pytest.fixture
+def caught_up():
+    """A copy whose own row took over an edit of the original's."""
+    duplication, _ = start_duplication(
+        episode_id=make_episode(parts=1, items=1, blocks=1).pk, requested_by=None
+    )
+    run_stage(duplication, "blocks")
+    Episode.objects.filter(pk=duplication.org_episode_id).update(type="dialogue")
+    run_to_end(duplication)
+    catch_up, _ = start_catch_up(duplication=duplication, requested_by=None)
+    run_to_end(catch_up)
+    duplication.new_episode.refresh_from_db()
+    assert duplication.new_episode.type == "dialogue"
+    return duplication
+
+
+def test_check_episode_that_caught_up_is_no_change(caught_up):
+    assert remove(caught_up).status == "completed"
+
+
+def test_check_episode_saved_after_it_caught_up_is_a_change(caught_up):
+    caught_up.new_episode.save()
+    assert f"episode {caught_up.new_episode_id} (edited)" in _quick_refusal(caught_up)
 
 
 def test_check_row_edited_after_it_caught_up_is_a_change(duplication):
