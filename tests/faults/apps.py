@@ -26,5 +26,7 @@ class FaultsConfig(AppConfig):
 
 def name_session(connection, **signal):
     """So that tests.faults.sessions can tell which process a session is of."""
+    if connection.vendor != "postgresql":
+        return
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('application_name', %s, false)", [f"pid {os.getpid()}"])

@@ -24,15 +24,16 @@ def another_session():
         session.close()
 
 
-def workers_in_a_step(cluster):
-    """The workers of the `run_workers` process that lock a duplication's job right now.
+def workers_in_a_step(cluster, jobs="duplication_jobs"):
+    """The workers of the `run_workers` process that lock a job of the table `jobs` right now.
 
     Without its own dispatcher, which locks jobs as well. One that has just been killed may
     be among them: its session ends when the server notices.
     """
     pids = _pids(
         "EXISTS (SELECT 1 FROM pg_locks WHERE pg_locks.pid = activity.pid AND granted"
-        " AND relation = 'duplication_jobs'::regclass AND mode = 'RowShareLock')"
+        " AND relation = %s::regclass AND mode = 'RowShareLock')",
+        jobs,
     )
     below = psutil.Process(cluster.pid).children(recursive=True)
     return {process for process in below if process.pid in pids}

@@ -2,15 +2,14 @@
 
 import random
 import time
-from contextlib import contextmanager
 
 import pytest
-from django.db import connection
 
 from duplication.services import start_duplication
 from operations import runner
 from tests.faults.checking import assert_sound, wait_for_the_end
 from tests.faults.sessions import workers_in_a_step
+from tests.faults.slowing import slowed
 from tests.processes import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
@@ -24,22 +23,6 @@ ENVIRONMENT = {
     "OPERATION_TIME_BUDGET_SECONDS": 2,
     "OPERATION_STEP_TARGET_MS": 20,
 }
-
-
-@contextmanager
-def slow_chunks():
-    """Each chunk takes as long on a quick machine as on a slow one: none outruns the killing."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            """CREATE FUNCTION faults_slow() RETURNS trigger LANGUAGE plpgsql
-                AS $$ BEGIN PERFORM pg_sleep(0.05); RETURN NULL; END $$;
-            CREATE TRIGGER faults_slow AFTER INSERT ON id_map
-                FOR EACH STATEMENT EXECUTE FUNCTION faults_slow()"""
-        )
-        try:
-            yield
-        finally:
-            cursor.execute("DROP FUNCTION faults_slow CASCADE")
 
 
 def kill_workers(duplication, cluster, chance):
@@ -76,7 +59,7 @@ def test_duplication_whose_workers_are_killed_25_times_is_sound(
     episode = make_linked_episode(parts=4, items=25, blocks=800)
     cluster = start_workers(workers=LANES, stall_seconds=6, environment=ENVIRONMENT)
 
-    with slow_chunks():
+    with slowed("id_map"):
         duplication, _ = start_duplication(episode_id=episode.pk, requested_by=None, lanes=LANES)
         kill_workers(duplication, cluster, chance)
 
