@@ -1,4 +1,4 @@
-"""`python -m benchmarks.sync`: a legacy table brought over, beside other ways to do it.
+"""`python -m benchmarks.sync`: a legacy table brought over and compared, beside other ways to.
 
 Owns the command line and the results file. What is measured and how to read it:
 docs/benchmarks.md.
@@ -11,24 +11,30 @@ import datetime as dt
 import json
 import signal
 import sys
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.configuration import set_up
 from benchmarks.options import count
-from benchmarks.sync_figures import TARGETS, WAYS, load_figures
-
-if TYPE_CHECKING:
-    from benchmarks.syncing import LoadComparison
+from benchmarks.sync_figures import (
+    COMPARISONS,
+    LOADS,
+    TARGETS,
+    UNCHANGED,
+    Measured,
+    figures,
+    verdicts,
+)
 
 RESULTS = Path(__file__).resolve().parent / "results" / "sync.json"
 SIZES = "100000,1000000"
-LEAST_SIZE = 1_000
+LEAST_SIZE = 4_000
 
 
 def main() -> int:
@@ -38,55 +44,53 @@ def main() -> int:
 
     # These need the settings.
     from benchmarks.databases import DatabaseInUse
+    from benchmarks.legacies import Legacy
     from benchmarks.machine import describe
-    from benchmarks.syncing import LoadComparison
+    from benchmarks.sync_diff import compare
+    from benchmarks.sync_load import load
 
-    loading = LoadComparison(databases, console)
     report: dict[str, Any] = {
         "begun_at": dt.datetime.now(dt.UTC).isoformat(),
         "machine": describe(databases.maintenance_url),
         "sizes": options.sizes,
         "runs": options.runs,
     }
+    measured: list[Measured] = []
     try:
-        with databases:
-            loading.compare(options.sizes, runs=options.runs)
+        with databases, tempfile.TemporaryDirectory(prefix="encore-reladiff-") as folder:
+            reladiff = None if options.without_reladiff else Path(folder)
+            for size in options.sizes:
+                with Legacy(databases) as legacy:
+                    measured += load(legacy, size, runs=options.runs, console=console)
+                with Legacy(databases) as legacy:
+                    measured += compare(
+                        legacy, size, runs=options.runs, console=console, reladiff=reladiff
+                    )
     except DatabaseInUse as error:
         console.print(str(error))
         return 1
     except KeyboardInterrupt:
         console.print("Interrupted: no results.")
         return 128 + signal.SIGINT
-    report |= _figures(loading, options.sizes)
+    by_size = {str(size): figures(measured, size) for size in options.sizes}
+    found = by_size[str(max(options.sizes))]
+    report |= {
+        **found,
+        "targets": verdicts(found),
+        "by_size": by_size,
+        "measured": [asdict(each) for each in measured],
+    }
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(report, indent=2) + "\n")
-    _show(console, loading, report)
+    _show(console, measured, report)
     console.print(f"All figures: {options.output}")
     return 0
-
-
-def _figures(loading: LoadComparison, sizes: list[int]) -> dict[str, Any]:
-    """Of the largest size; `by_size` has all of them."""
-    by_size = {str(size): load_figures(loading.loads, size) for size in sizes}
-    found = by_size[str(max(sizes))]
-    return {
-        **found,
-        "targets": {
-            name: {
-                "limit": target.limit,
-                "met": None if (value := found[name]) is None else target.is_met(value),
-            }
-            for name, target in TARGETS.items()
-        },
-        "by_size": by_size,
-        "loads": [asdict(load) for load in loading.loads],
-    }
 
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.sync",
-        description="Measure loading a legacy table beside bare SQL and the ORM.",
+        description="Measure loading and comparing a legacy table beside bare SQL and others.",
     )
     parser.add_argument(
         "--sizes",
@@ -96,6 +100,11 @@ def _parse() -> argparse.Namespace:
     )
     parser.add_argument(
         "--runs", type=count, default=3, help="Runs of each way. Default: %(default)s."
+    )
+    parser.add_argument(
+        "--without-reladiff",
+        action="store_true",
+        help="Leave reladiff out: it is installed from PyPI, beside Encore, for each benchmark.",
     )
     parser.add_argument(
         "--output", type=Path, default=RESULTS, help="The results file. Default: %(default)s."
@@ -110,14 +119,16 @@ def _sizes(text: str) -> list[int]:
     return sizes
 
 
-def _show(console: Console, loading: LoadComparison, report: dict[str, Any]) -> None:
-    table = Table(title="Loads, medians", title_justify="left")
+def _show(console: Console, measured: list[Measured], report: dict[str, Any]) -> None:
+    table = Table(title="Medians", title_justify="left")
     table.add_column("", no_wrap=True)
     for heading in ("rows", "seconds", "rows/s", "peak MB"):
         table.add_column(heading, justify="right", no_wrap=True)
     for size in report["sizes"]:
-        for way in WAYS:
-            runs = [each for each in loading.loads if (each.way, each.size) == (way, size)]
+        for way in (*LOADS, UNCHANGED, *COMPARISONS):
+            runs = [each for each in measured if (each.way, each.size) == (way, size)]
+            if not runs:
+                continue
             seconds = median(each.seconds for each in runs)
             peaks = [each.peak_rss_mb for each in runs if each.peak_rss_mb is not None]
             table.add_row(
@@ -127,14 +138,16 @@ def _show(console: Console, loading: LoadComparison, report: dict[str, Any]) -> 
                 f"{runs[0].rows / seconds:,.0f}",
                 f"{median(peaks):.0f}" if peaks else "",
             )
+        table.add_section()
     console.print(table)
     for name, target in TARGETS.items():
-        value, met = report[name], report["targets"][name]["met"]
+        met = report["targets"][name]["met"]
         verdict = "– not run" if met is None else "✓ met" if met else "✗ not met"
-        shown = "" if value is None else f"{value:.2f}"
+        of_sizes = [report["by_size"][str(size)][name] for size in report["sizes"]]
+        shown = ", ".join("–" if value is None else f"{value:.2f}" for value in of_sizes)
         bound = f"at {'least' if target.at_least else 'most'} {target.limit:g} {target.unit}"
         console.print(
-            f"  {verdict:<11}{shown:>9}  {bound:<24} {name}: {target.meaning}", soft_wrap=True
+            f"  {verdict:<11}{shown:>15}  {bound:<18} {name}: {target.meaning}", soft_wrap=True
         )
 
 

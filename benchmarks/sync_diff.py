@@ -1,170 +1,86 @@
-"""`python -m benchmarks.sync_diff`: the differential beside reladiff and beside bare SQL.
+"""The differential, beside bare SQL and reladiff, on the same mapped rows, run after run in turn.
 
-Owns the command line, the order of the runs and the figures. What is measured and how to read
-it: docs/benchmarks.md.
+Owns the order of the runs, and that every way that tells differences finds those there are.
 """
 
 from __future__ import annotations
 
-import argparse
-import datetime as dt
-import json
-import sys
-import tempfile
+import multiprocessing
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Any
 
+from django.db import connection, connections
 from rich.console import Console
 
-from benchmarks.configuration import set_up
-from benchmarks.figures import Target
-from benchmarks.options import count
-
-if TYPE_CHECKING:
-    from benchmarks.databases import Databases
-
-RESULTS = Path(__file__).resolve().parent / "results" / "sync_diff.json"
-
-TARGETS = {
-    "diff_speedup_over_reladiff": Target(
-        6, "times", "reladiff through a mapping view / the differential", at_least=True
-    ),
-    "diff_vs_bare": Target(
-        1.3, "times", "the differential / checksums of both sides by segment, bare SQL"
-    ),
-    "source_check_vs_bare": Target(
-        1.3, "times", "the source against what was stored / the same, bare SQL"
-    ),
-    "timestamp_speedup": Target(
-        20, "times", "the differential / that of an indexed column of times", at_least=True
-    ),
-}
-# In a run each has its turn, so that what the machine does meanwhile hits all alike.
-WAYS = ("differential", "bare", "source_check", "bare_source_check", "timestamp", "reladiff")
+from benchmarks.differing import Ways, differ, fill, install_reladiff
+from benchmarks.legacies import ALIAS, Legacy
+from benchmarks.processes import differ_in_process
+from benchmarks.sync_figures import (
+    COMPARISONS,
+    DIFFERENTIAL,
+    RELADIFF,
+    SOURCE_CHECK,
+    SOURCE_SUMS,
+    SUMS,
+    TIMESTAMP,
+    UNCHANGED,
+    Measured,
+)
 
 
-def main() -> int:
-    options = _parse()
-    console = Console(highlight=False)
-    databases = set_up()
-    from benchmarks.databases import DatabaseInUse
-    from benchmarks.machine import describe
-
-    try:
-        with databases, tempfile.TemporaryDirectory(prefix="encore-reladiff-") as folder:
-            report = {
-                "begun_at": dt.datetime.now(dt.UTC).isoformat(),
-                "machine": describe(databases.maintenance_url),
-                **measure(
-                    databases, console, rows=options.rows, runs=options.runs, folder=Path(folder)
-                ),
-            }
-    except DatabaseInUse as error:
-        console.print(str(error))
-        return 1
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n")
-    for name, target in TARGETS.items():
-        verdict = "✓ met" if target.is_met(report[name]) else "✗ not met"
-        bound = f"at {'least' if target.at_least else 'most'} {target.limit:g} {target.unit}"
-        console.print(
-            f"  {verdict:<11}{report[name]:>9.2f}  {bound:<24} {name}: {target.meaning}",
-            soft_wrap=True,
-        )
-    console.print(f"All figures: {options.output}")
-    return 0
+class DifferencesLost(Exception):
+    """A way of comparing found other differences than there are; its time would mean nothing."""
 
 
-def measure(
-    databases: Databases, console: Console, *, rows: int, runs: int, folder: Path
-) -> dict[str, Any]:
-    """Every figure that has a target, with the seconds of each run; times are medians.
-
-    Within `with databases:`. `folder` is empty: reladiff is installed there. Raises
-    AssertionError when a way doesn't find the differences that there are.
-    """
-    from django.db import connections
-
-    from benchmarks.differing import DIFFERENCES, Ways, differ, fill, install_reladiff
-    from config.legacy import legacy_database
-    from migrationsync.source import Source
-
-    legacy_name = f"{databases.run_name}_legacy"
-    legacy_url = _sibling(databases.run_url, legacy_name)
-    target_url = _sibling(databases.run_url, databases.source_name)
-    reladiff = install_reladiff(folder)
-    connections.settings["benchmarked"] = legacy_database(legacy_url)
-    connections.configure_settings(connections.settings)
-    source = Source("benchmarked")
-    seconds: dict[str, list[float]] = {way: [] for way in (*WAYS, "nothing_changed")}
-    with databases.source():
-        _recreate(databases.maintenance_url, legacy_name)
-        try:
-            fill(source, rows)
-            ways = Ways(source, legacy_url, target_url, reladiff)
-            for _ in range(runs):
-                took, found = ways.differential()
-                assert not found, f"{len(found)} differences where there are none"  # noqa: S101
-                seconds["nothing_changed"].append(took)
-            there = differ(source, rows)
-            for run in range(1, runs + 1):
-                for way in WAYS:
-                    took, ids = getattr(ways, way)()
-                    seconds[way].append(took)
-                    console.print(f"run {run}: {way:<18}{took:>8.2f} s", soft_wrap=True)
-                    if way in ("differential", "reladiff"):
-                        assert ids == there, f"{way} found {len(ids)} of {DIFFERENCES}"  # noqa: S101
-        finally:
-            connections["benchmarked"].close()
-            _drop(databases.maintenance_url, legacy_name)
-    taken = {way: median(each) for way, each in seconds.items()}
-    return {
-        "diff_speedup_over_reladiff": taken["reladiff"] / taken["differential"],
-        "diff_vs_bare": taken["differential"] / taken["bare"],
-        "source_check_vs_bare": taken["source_check"] / taken["bare_source_check"],
-        "timestamp_speedup": taken["differential"] / taken["timestamp"],
-        "rows": rows,
-        "seconds": seconds,
-    }
+def compare(
+    legacy: Legacy, size: int, *, runs: int, console: Console, reladiff: Path | None
+) -> list[Measured]:
+    """`reladiff` is an empty folder in which to install it; None leaves it out. Raises
+    DifferencesLost."""
+    with console.status(f"Making {size:,} mapped products"):
+        with legacy.databases.source():
+            fill(legacy.source, size)
+        legacy.databases.restore()
+    comparison = _Comparison(legacy, size, console, reladiff and install_reladiff(reladiff))
+    for run in range(1, runs + 1):
+        comparison.run(UNCHANGED, run)
+    comparison.there = differ(legacy.source, size)
+    # Neither side's database is what is measured: the changes are on its disk.
+    for run in range(1, runs + 1):
+        for way in COMPARISONS:
+            if way != RELADIFF or reladiff:
+                comparison.run(way, run)
+    connection.close()
+    return comparison.measured
 
 
-def _sibling(url: str, name: str) -> str:
-    return f"{url.rpartition('/')[0]}/{name}"
+class _Comparison:
+    def __init__(self, legacy: Legacy, size: int, console: Console, reladiff: Path | None) -> None:
+        self.there: set[int] = set()
+        self.measured: list[Measured] = []
+        self._size = size
+        self._console = console
+        ways = Ways(legacy.source, legacy.url, legacy.databases.run_url, reladiff)
+        self._ways = {
+            SUMS: ways.sums,
+            SOURCE_CHECK: ways.source_check,
+            SOURCE_SUMS: ways.source_sums,
+            TIMESTAMP: ways.timestamp,
+            RELADIFF: ways.reladiff,
+        }
 
-
-def _recreate(maintenance_url: str, name: str) -> None:
-    _drop(maintenance_url, name)
-    _execute(maintenance_url, f'CREATE DATABASE "{name}"')
-
-
-def _drop(maintenance_url: str, name: str) -> None:
-    _execute(maintenance_url, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-
-
-def _execute(url: str, statement: str) -> None:
-    import psycopg
-
-    with psycopg.connect(url, autocommit=True) as server:
-        server.execute(statement)
-
-
-def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.sync_diff",
-        description="Measure the differential beside reladiff and beside bare SQL.",
-    )
-    parser.add_argument(
-        "--rows", type=count, default=1_000_000, help="Mapped rows. Default: %(default)s."
-    )
-    parser.add_argument(
-        "--runs", type=count, default=3, help="Runs of each way. Default: %(default)s."
-    )
-    parser.add_argument(
-        "--output", type=Path, default=RESULTS, help="The results file. Default: %(default)s."
-    )
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    def run(self, way: str, run: int) -> None:
+        with self._console.status(f"{self._size:,} products: {way}, run {run}"):
+            found: set[int] | None
+            peak = None
+            if way in (DIFFERENTIAL, UNCHANGED):
+                connections[ALIAS].close()
+                with multiprocessing.get_context("spawn").Pool(1) as process:
+                    seconds, found, peak = process.apply(differ_in_process)
+            else:
+                seconds, found = self._ways[way]()
+        if way in (DIFFERENTIAL, UNCHANGED, RELADIFF) and found != self.there:
+            raise DifferencesLost(
+                f"{way}: found {len(found or ())} where {len(self.there)} differ."
+            )
+        self.measured.append(Measured(way, self._size, run, self._size, seconds, peak))
+        self._console.print(f"{self._size:,} products: {way}, run {run}: {seconds:.2f} s")
