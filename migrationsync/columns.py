@@ -17,9 +17,12 @@ class Family(enum.StrEnum):
     DATE = "date"
     DATETIME = "datetime"  # a clock's reading, of no zone
     INSTANT = "instant"  # a moment, the same everywhere
+    TIME = "time"  # of a day, of no zone; or a length of time, on engines that make no difference
+    DURATION = "duration"
     JSON = "json"
     UUID = "uuid"
     BINARY = "binary"
+    ADDRESS = "address"  # of the Internet Protocol
     OTHER = "other"
 
 
@@ -28,7 +31,8 @@ class SourceColumn:
     """A column as the source declares it.
 
     `length` is the most characters of a text or bytes of a binary (None: no bound worth the
-    name), `places` the decimal places (None: any number).
+    name), `places` the decimal places of a number or of a time's seconds (None: any number).
+    `has_default`: a new row that says nothing about it gets a value all the same.
     """
 
     name: str
@@ -37,3 +41,4 @@ class SourceColumn:
     is_nullable: bool = True
     length: int | None = None
     places: int | None = None
+    has_default: bool = False

@@ -1,6 +1,14 @@
 """The legacy database, as it is read."""
 
-from migrationsync.source.errors import Drift, SchemaDrift, SourceError, SourceUnreachable
+from migrationsync.source.errors import (
+    Drift,
+    SchemaDrift,
+    SourceDenied,
+    SourceError,
+    SourceFailed,
+    SourceInterrupted,
+    SourceUnreachable,
+)
 from migrationsync.source.reading import Batch, Count, Source
 from migrationsync.source.schema import Table
 
@@ -10,7 +18,10 @@ __all__ = [
     "Drift",
     "SchemaDrift",
     "Source",
+    "SourceDenied",
     "SourceError",
+    "SourceFailed",
+    "SourceInterrupted",
     "SourceUnreachable",
     "Table",
 ]

@@ -28,7 +28,9 @@ def drifts(entity: Entity, table: Table | None) -> Iterator[Drift]:
             yield drift(name, "is gone.", hint)
     for value in entity.values:
         column = table.columns.get(value.source)
-        if column is not None and column.family not in value.converter.reads:
+        if column is None or table.is_untyped(column.name):
+            continue
+        if column.family not in value.converter.reads:
             reads = ", ".join(sorted(value.converter.reads))
             converter = type(value.converter).__name__
             yield drift(
@@ -39,13 +41,25 @@ def drifts(entity: Entity, table: Table | None) -> Iterator[Drift]:
     key = table.columns.get(entity.key)
     if key is None:
         return
-    if key.family is not Family.INTEGER:
-        yield drift(entity.key, f"is the key, but of type {key.declared}: no integer.")
-    # A view has no keys to look at.
-    if not table.is_view and entity.key not in table.unique:
+    if key.family is not Family.INTEGER and not table.is_untyped(key.name):
+        yield drift(
+            entity.key,
+            f"is the key, but of type {key.declared}: no integer.",
+            "Declare another column as the key, or a view that has an integer for it.",
+        )
+    # A view has neither keys nor NOT NULL to look at: `keys` looks at its rows.
+    if table.is_view:
+        return
+    if entity.key not in table.unique:
         yield drift(
             entity.key,
             "is the key, but may hold one value twice.",
             "Make it the table's primary key or unique; a key of several columns needs a view "
             "that has one.",
+        )
+    elif key.is_nullable:
+        yield drift(
+            entity.key,
+            "is the key, but may be null.",
+            "Make it NOT NULL, or declare a view that leaves such rows out.",
         )

@@ -8,18 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import connections
+from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from migrationsync.columns import Family, SourceColumn
 from migrationsync.entities import Entity
 from migrationsync.source import engines
 from migrationsync.source.drift import drifts
-from migrationsync.source.errors import Drift, SchemaDrift, translated
+from migrationsync.source.errors import (
+    Drift,
+    SchemaDrift,
+    SourceDenied,
+    SourceFailed,
+    SourceInterrupted,
+    first_line,
+    translated,
+)
+from migrationsync.source.keys import key_drifts, look_at
 from migrationsync.source.schema import Table, quoted, read_table
 
 # What a batch may hold in texts and bytes before it ends early.
@@ -52,7 +62,8 @@ class Count:
 class Source:
     """The legacy database behind a Django alias.
 
-    Every method raises SourceUnreachable when it is away. Nothing here writes, and the
+    Every method raises SourceUnreachable when it is away, SourceDenied where it refuses this user,
+    SourceInterrupted and SourceFailed where a statement fails. Nothing here writes, and the
     sessions are told to refuse it.
     """
 
@@ -80,17 +91,44 @@ class Source:
 
     def check(self, entities: Sequence[Entity]) -> dict[str, Table]:
         """The tables of `entities`, by the entities' names. Raises SchemaDrift with everything
-        that is wrong with any of them."""
+        that is wrong with any of them, a right to read that lacks too. Looks at no rows."""
         found: dict[str, Table] = {}
         wrong: list[Drift] = []
         for entity in entities:
             table = self.table(entity.source)
-            wrong += drifts(entity, table)
+            here = [*drifts(entity, table)]
             if table is not None:
+                here = here or [*self._not_readable(entity, table)]
                 found[entity.name] = table
+            wrong += here
         if wrong:
             raise SchemaDrift(wrong)
         return found
+
+    def check_keys(self, entities: Sequence[Entity], tables: Mapping[str, Table]) -> None:
+        """Looks at the keys in `tables`, as `check` found them, where the engine promises nothing
+        of them: a pass over each view. Raises SchemaDrift."""
+        wrong: list[Drift] = []
+        for entity in entities:
+            with self.session() as connection:
+                wrong += key_drifts(connection, entity, tables[entity.name])
+        if wrong:
+            raise SchemaDrift(wrong)
+
+    def _not_readable(self, entity: Entity, table: Table) -> Iterator[Drift]:
+        """The catalogue shows what this user may not read, and views that no longer work."""
+        try:
+            with self.session() as connection, connection.cursor() as cursor:
+                names = ", ".join(map(connection.ops.quote_name, entity.source_columns))
+                cursor.execute(f"SELECT {names} FROM {quoted(connection, table.name)} LIMIT 0")
+        except SourceInterrupted:
+            raise
+        except (SourceDenied, SourceFailed) as error:
+            cause = error.__cause__
+            told = first_line(cause) if isinstance(cause, DatabaseError) else str(error)
+            is_denied = isinstance(error, SourceDenied)
+            hint = "Give the source's user the right to read it." if is_denied else ""
+            yield Drift(entity.name, entity.source, "", f"can't be read: {told}.", hint)
 
     def read(
         self,
@@ -110,44 +148,86 @@ class Source:
         SQL of this engine that every row brings behind its columns. At most `limit` rows, and no
         more once they hold `max_bytes`, but always one: a row is never taken apart. None where
         there are no more. One statement; the memory it takes doesn't grow with what it leaves
-        in the table.
+        in the table. Raises SchemaDrift for a key that can't be gone by, see `keys.look_at`. A
+        text that isn't UTF-8 comes as its bytes.
         """
         with self.session() as connection:
-            quote = connection.ops.quote_name
-            key = quote(columns[0])
-            bounds = {f"{key} > %s": after, f"{key} <= %s": until}
-            conditions = [sql for sql, bound in bounds.items() if bound is not None]
-            parameters: list[Any] = [bound for bound in bounds.values() if bound is not None]
-            if keys is not None:
-                conditions.append(f"{key} IN ({', '.join(['%s'] * len(keys))})")
-                parameters += keys
-            selected = ", ".join(
-                (
-                    *(engines.selected(connection, quote(name)) for name in columns),
-                    *(expression.replace("%", "%%") for expression in computed),
-                )
+            read = functools.partial(
+                self._read,
+                *(connection, table, columns),
+                after=after,
+                until=until,
+                keys=keys,
+                computed=computed,
+                limit=limit,
+                max_bytes=max_bytes,
             )
-            where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-            statement = (
-                f"SELECT {selected} FROM {quoted(connection, table.name)}{where} "
-                f"ORDER BY {key} LIMIT %s"
-            )
-            shape = [table.columns[name] for name in columns]
-            long = [i for i, column in enumerate(shape) if _is_long(column)]
-            rows: list[tuple[Any, ...]] = []
-            weight, is_cut = 0, False
-            found = engines.rows(connection, statement, [*parameters, limit], are_long=bool(long))
-            with contextlib.closing(found):
-                for row in found:
-                    weight += sum(_weight(row[i]) for i in long) if long else 0
-                    if rows and weight > max_bytes:
-                        is_cut = True
-                        break
-                    rows.append(row)
+            try:
+                rows, number = read()
+            except DatabaseError as error:
+                if not engines.is_undecodable(connection, error):
+                    raise
+                rows, number = read(lenient=True)
+            look_at(table, columns[0], rows)
+            is_cut = number < min(limit, len(rows))
+            del rows[min(limit, number) :]
             if not rows:
                 return None
+            shape = [table.columns[name] for name in columns]
             _in_utc(rows, shape, connection.vendor)
             return Batch(rows, rows[-1][0], is_cut)
+
+    def _read(
+        self,
+        connection: BaseDatabaseWrapper,
+        table: Table,
+        columns: Sequence[str],
+        *,
+        after: int | None,
+        until: int | None,
+        keys: Sequence[int] | None,
+        computed: Sequence[str],
+        limit: int,
+        max_bytes: int,
+        lenient: bool = False,
+    ) -> tuple[list[tuple[Any, ...]], int]:
+        """The rows, and how many of them `max_bytes` have room for.
+
+        Where the key may come twice, one more than `limit`: it may have the last one's key.
+        """
+
+        def quote(name: str) -> str:
+            # The statement has parameters.
+            return connection.ops.quote_name(name).replace("%", "%%")
+
+        key = quote(columns[0])
+        bounds = {f"{key} > %s": after, f"{key} <= %s": until}
+        conditions = [sql for sql, bound in bounds.items() if bound is not None]
+        parameters: list[Any] = [bound for bound in bounds.values() if bound is not None]
+        if keys is not None:
+            conditions.append(f"{key} IN ({', '.join(['%s'] * len(keys))})")
+            parameters += keys
+        expressions = [expression.replace("%", "%%") for expression in computed]
+        selected = ", ".join(
+            (*(engines.selected(connection, quote(name)) for name in columns), *expressions)
+        )
+        where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        name = quoted(connection, table.name).replace("%", "%%")
+        statement = f"SELECT {selected} FROM {name}{where} ORDER BY {key} LIMIT %s"
+        parameters.append(limit if table.promises(columns[0]) else limit + 1)
+        long = [i for i, column in enumerate(columns) if _is_long(table.columns[column])]
+        rows: list[tuple[Any, ...]] = []
+        weight = 0
+        found = engines.rows(
+            connection, statement, parameters, are_long=bool(long), lenient=lenient
+        )
+        with contextlib.closing(found):
+            for row in found:
+                weight += sum(_weight(row[i]) for i in long) if long else 0
+                rows.append(row)
+                if weight > max_bytes and len(rows) > 1:
+                    return rows, len(rows) - 1
+        return rows, len(rows)
 
     def batches(
         self,
