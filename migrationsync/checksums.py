@@ -28,9 +28,11 @@ _FORMS: dict[str, dict[Family, str]] = {
         Family.INTEGER: "({e})::bigint",
     },
     "mysql": {
-        # Quoted, nothing that is in a text is taken for a null or for the end of a value.
-        Family.TEXT: "quote(convert({e} USING utf8mb4))",
-        Family.BINARY: "hex({e})",
+        # A sum of each: nothing that is in a value is taken for a null or for its end, and however
+        # long some are, together they are no longer than the server lets a value be.
+        Family.TEXT: "md5(convert({e} USING utf8mb4))",
+        Family.BINARY: "md5({e})",
+        Family.JSON: "md5(cast({e} AS char))",
         # A FLOAT is written with six digits, a DOUBLE with all it has.
         Family.FLOAT: "cast({e} + 0e0 AS char)",
     },
@@ -91,6 +93,7 @@ _TARGET_FAMILIES: tuple[tuple[type[models.Field[Any, Any]], Family], ...] = (
     (models.DateField, Family.DATE),
     (models.JSONField, Family.JSON),
     (models.FloatField, Family.FLOAT),
+    (models.DurationField, Family.DURATION),
     (models.BinaryField, Family.BINARY),
 )
 

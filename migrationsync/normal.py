@@ -2,10 +2,13 @@
 
 Owns that text for one value and for a row, in Python and in each engine's SQL, so that rows
 can be compared by checksums that each side computes for itself. A family that engines can't
-write alike (JSON, floats) has none in SQL: it is compared in Python.
+write alike (JSON, floats, lengths of time) has none in SQL: it is compared in Python.
 
 - integer: its digits; boolean: 1 or 0; decimal: with exactly `places` places
 - date: 2026-03-29; datetime: 2026-03-29T02:30:00.000000; instant: the same, in UTC
+- time: 02:30:00.000000; duration: its microseconds
+- float: the shortest text that is read as it again; binary: hexadecimal digits
+- address: all of its digits
 - text and UUID: as they are; UUID in small letters with its hyphens
 """
 
@@ -14,9 +17,12 @@ from __future__ import annotations
 import datetime as dt
 import decimal
 import hashlib
+import ipaddress
 import json
 from collections.abc import Iterable
 from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from migrationsync.columns import Family
 
@@ -40,6 +46,17 @@ def text(value: Any, family: Family, *, places: int | None = None) -> str | None
             return _clock(value)
         case Family.INSTANT:
             return _clock(value.astimezone(dt.UTC))
+        case Family.TIME:
+            return str(value.isoformat(timespec="microseconds"))
+        case Family.DURATION:
+            return str(value // dt.timedelta(microseconds=1))
+        case Family.FLOAT:
+            return repr(float(value) or 0.0)
+        case Family.BINARY:
+            return bytes(value).hex()
+        case Family.ADDRESS:
+            # An address may be written in several ways.
+            return ipaddress.ip_address(str(value)).exploded
         case Family.JSON:
             return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         case _:
@@ -95,8 +112,21 @@ def row_sql(vendor: str, values: Iterable[str]) -> str:
 
 
 def checksum_sql(vendor: str, values: Iterable[str]) -> str:
-    """SQL of a row's checksum. On SQLite through Django's connection, which brings MD5."""
+    """SQL of a row's checksum. On SQLite over the bytes, whatever they are: its texts needn't be
+    UTF-8, but what Django brings as MD5 wants them so (`teach_sqlite`)."""
+    if vendor == "sqlite":
+        return f"md5_of_bytes(cast({row_sql(vendor, values)} AS blob))"
     return f"md5({row_sql(vendor, values)})"
+
+
+def teach_sqlite(connection: BaseDatabaseWrapper, **signal: Any) -> None:
+    """Receives Django's `connection_created`."""
+    if connection.vendor == "sqlite":
+        connection.connection.create_function("md5_of_bytes", 1, _md5, deterministic=True)
+
+
+def _md5(data: bytes | None) -> str | None:
+    return None if data is None else hashlib.md5(data, usedforsecurity=False).hexdigest()
 
 
 _SQL: dict[str, dict[Family, str]] = {

@@ -7,11 +7,15 @@ from typing import Any
 from django.db import models
 
 from migrationsync.converters.base import ConversionError, Converter
-from migrationsync.converters.numbers import Boolean, Decimal, Integer
+from migrationsync.converters.identities import UUID, Binary, IPAddress
+from migrationsync.converters.numbers import Boolean, Decimal, Float, Integer, Key
+from migrationsync.converters.spans import Duration, Time
 from migrationsync.converters.text import Choice, Email, Json, Phone, Text
 from migrationsync.converters.times import Date, DateTime
 
 __all__ = [
+    "UUID",
+    "Binary",
     "Boolean",
     "Choice",
     "ConversionError",
@@ -19,11 +23,16 @@ __all__ = [
     "Date",
     "DateTime",
     "Decimal",
+    "Duration",
     "Email",
+    "Float",
+    "IPAddress",
     "Integer",
     "Json",
+    "Key",
     "Phone",
     "Text",
+    "Time",
     "usual",
 ]
 
@@ -32,12 +41,20 @@ _USUAL: tuple[tuple[type[models.Field[Any, Any]], Converter], ...] = (
     (models.EmailField, Email()),
     (models.CharField, Text()),
     (models.TextField, Text()),
+    (models.FileField, Text()),
+    (models.FilePathField, Text()),
     (models.IntegerField, Integer()),
+    (models.FloatField, Float()),
     (models.DecimalField, Decimal()),
     (models.BooleanField, Boolean()),
     (models.DateTimeField, DateTime()),
     (models.DateField, Date()),
+    (models.TimeField, Time()),
+    (models.DurationField, Duration()),
     (models.JSONField, Json()),
+    (models.UUIDField, UUID()),
+    (models.BinaryField, Binary()),
+    (models.GenericIPAddressField, IPAddress()),
 )
 
 

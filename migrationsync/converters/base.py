@@ -11,10 +11,14 @@ Writing one's own: subclass `Converter`, say what it reads and what it makes, an
 
         def convert(self, value: Any) -> decimal.Decimal:
             return (decimal.Decimal(value) - 32) * 5 / 9
+
+What it makes can go back to the source where it has `inverse` too.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -24,6 +28,7 @@ from migrationsync import normal
 from migrationsync.columns import Family, SourceColumn
 
 SHOWN_CHARACTERS = 60
+RAISED_CHARACTERS = 200
 
 
 class ConversionError(Exception):
@@ -51,6 +56,12 @@ def shortened(value: object) -> str:
     return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
 
 
+def raised(error: Exception) -> str:
+    """What somebody's own code raised, for a message."""
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return said if len(said) <= RAISED_CHARACTERS else f"{said[:RAISED_CHARACTERS]}…"
+
+
 @dataclass(frozen=True)
 class Converter:
     """Turns a source's values into a target field's.
@@ -62,6 +73,11 @@ class Converter:
     reads: ClassVar[frozenset[Family]]
     makes: ClassVar[Family]
     fits: ClassVar[tuple[type[models.Field[Any, Any]], ...]]
+
+    def __init_subclass__(cls) -> None:
+        # Who converts in another way has said nothing yet of how PostgreSQL would.
+        if "convert" in vars(cls) and "sql" not in vars(cls):
+            cls.sql = Converter.sql  # type: ignore[method-assign]
 
     def convert(self, value: Any) -> Any:
         """`value` is never None. Answers None for what means nothing; raises ConversionError."""
@@ -75,6 +91,61 @@ class Converter:
         statement that has parameters.
         """
         return None
+
+    @property
+    def is_reversible(self) -> bool:
+        """Whether what it makes can be written back at all."""
+        return not self.one_way()
+
+    def one_way(self, column: SourceColumn | None = None) -> str:
+        """Why what it makes can't be written back (into `column`, where that is known), whatever
+        it is; empty where it can."""
+        has_inverse = type(self).inverse is not Converter.inverse
+        return "" if has_inverse else f"{type(self).__name__} has no inverse"
+
+    def back(self, value: Any, column: SourceColumn) -> Any:
+        """What to write into `column`, so that `convert` makes `value` of it again.
+
+        `value` is never None. Raises ConversionError where nothing is read as `value`, the column
+        has no room for it, or it can't be told which of several to write.
+        """
+        if why := self.one_way(column):
+            raise ConversionError(value, f"can't be written back: {why}")
+        written = self.inverse(value, column)
+        try:
+            again = self.convert(written)
+        except ConversionError as error:
+            raise ConversionError(
+                value, f"can't be written back: read again, it {error.why}"
+            ) from (error)
+        if again is None or self.normal(again) != self.normal(value):
+            raise ConversionError(
+                value, f"can't be written back: it would be read again as {shortened(again)}"
+            )
+        return written
+
+    def inverse(self, value: Any, column: SourceColumn) -> Any:
+        """The likely one for `back`, which looks whether it is read as `value` again."""
+        raise NotImplementedError
+
+    def nothing(self, column: SourceColumn) -> Any:
+        """What to write into `column` where there is nothing: its null, or what is read as one.
+
+        Raises ConversionError where it has neither.
+        """
+        if column.is_nullable:
+            return None
+        if column.family is Family.TEXT:
+            with contextlib.suppress(ConversionError):
+                if self.convert("") is None:
+                    return ""
+        raise ConversionError(None, "is nothing, but the source requires a value")
+
+    def literal(self, value: Any) -> str:
+        """A value that it makes, in PostgreSQL's SQL."""
+        if isinstance(value, bytes):
+            return f"'\\x{value.hex()}'::bytea"
+        return literal(json.dumps(value) if self.makes is Family.JSON else str(value))
 
     def fitted(self, field: models.Field[Any, Any]) -> Self:
         """This converter with the field's limits, where it was given none."""

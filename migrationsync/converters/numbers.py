@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import decimal
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Self
@@ -14,7 +15,7 @@ from django.db.backends.base.operations import BaseDatabaseOperations
 from migrationsync import normal
 from migrationsync.columns import Family, SourceColumn
 from migrationsync.converters.base import ConversionError, Converter, failing
-from migrationsync.converters.text import BLANKS
+from migrationsync.converters.text import BLANKS, held
 
 # More than any field holds.
 MOST_DIGITS = 1000
@@ -23,7 +24,7 @@ _ROUNDING = decimal.Context(prec=2 * MOST_DIGITS, rounding=decimal.ROUND_HALF_UP
 _NUMBERS = frozenset({Family.INTEGER, Family.DECIMAL, Family.FLOAT, Family.TEXT})
 
 
-def _exact(value: Any) -> decimal.Decimal | None:
+def exact(value: Any) -> decimal.Decimal | None:
     """A number of any kind as a decimal; None for a blank text."""
     if isinstance(value, str):
         value = value.strip(BLANKS)
@@ -39,6 +40,24 @@ def _exact(value: Any) -> decimal.Decimal | None:
     return number
 
 
+def with_places(number: decimal.Decimal, column: SourceColumn) -> decimal.Decimal:
+    """A decimal as `column` holds it. Raises ConversionError: it has more places."""
+    if column.places is not None:
+        room = number.quantize(decimal.Decimal(1).scaleb(-column.places), context=_ROUNDING)
+        if room != number:
+            raise ConversionError(
+                number, f"has more than the {column.places} decimal places of the source"
+            )
+    return number
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ConversionError(value, "is beyond what the source's floats can hold") from error
+
+
 @dataclass(frozen=True)
 class Integer(Converter):
     """A whole number. 3.0 is one, 3.5 is refused; so is what the field has no room for."""
@@ -52,7 +71,7 @@ class Integer(Converter):
 
     def convert(self, value: Any) -> int | None:
         if type(value) is not int:
-            number = _exact(value)
+            number = exact(value)
             if number is None:
                 return None
             if abs(number.adjusted()) > 40 or number != number.to_integral_value():
@@ -75,6 +94,18 @@ class Integer(Converter):
         refused = failing(expression, "bigint")
         return f"CASE WHEN {' OR '.join(limits)} THEN {refused} ELSE {expression} END"
 
+    def inverse(self, value: Any, column: SourceColumn) -> Any:
+        match column.family:
+            case Family.TEXT:
+                return held(str(value), column)
+            case Family.DECIMAL:
+                return decimal.Decimal(value)
+            case Family.FLOAT:
+                return _float(value)
+            case Family.BOOLEAN:
+                return bool(value)
+        return value
+
     def fitted(self, field: models.Field[Any, Any]) -> Self:
         least, most = BaseDatabaseOperations.integer_field_ranges[field.get_internal_type()]
         return dataclasses.replace(
@@ -82,6 +113,26 @@ class Integer(Converter):
             least=least if self.least is None else self.least,
             most=most if self.most is None else self.most,
         )
+
+
+@dataclass(frozen=True)
+class Key(Integer):
+    """A legacy key. `null_as` is what the source has where there is none, besides its null."""
+
+    null_as: int | None = None
+
+    def convert(self, value: Any) -> int | None:
+        key = super().convert(value)
+        return None if key == self.null_as else key
+
+    def sql(self, expression: str, column: SourceColumn) -> str | None:
+        key = super().sql(expression, column)
+        return key if key is None or self.null_as is None else f"nullif({key}, {self.null_as})"
+
+    def nothing(self, column: SourceColumn) -> Any:
+        if self.null_as is None:
+            return super().nothing(column)
+        return self.inverse(self.null_as, column)
 
 
 @dataclass(frozen=True)
@@ -101,7 +152,7 @@ class Decimal(Converter):
     fits = (models.DecimalField,)
 
     def convert(self, value: Any) -> decimal.Decimal | None:
-        number = _exact(value)
+        number = exact(value)
         if number is None or self.places is None:
             return number
         if number.adjusted() > MOST_DIGITS:
@@ -114,6 +165,17 @@ class Decimal(Converter):
             room = self.digits - self.places
             raise ConversionError(value, f"has more than {room} digits before the point")
         return result if result else abs(result)
+
+    def inverse(self, value: Any, column: SourceColumn) -> Any:
+        number = decimal.Decimal(value)
+        match column.family:
+            case Family.TEXT:
+                return held(f"{number:f}", column)
+            case Family.FLOAT:
+                return _float(number)
+            case Family.INTEGER:
+                return int(number)
+        return with_places(number, column)
 
     @cached_property
     def _unit(self) -> decimal.Decimal:
@@ -167,13 +229,75 @@ class Decimal(Converter):
         return normal.text(value, self.makes, places=self.places)
 
 
+@dataclass(frozen=True)
+class Float(Converter):
+    """A floating-point number, finite. One with more digits than a float keeps is refused, or
+    rounded with `rounded=True`."""
+
+    rounded: bool = False
+
+    reads = _NUMBERS
+    makes = Family.FLOAT
+    fits = (models.FloatField,)
+
+    def convert(self, value: Any) -> float | None:
+        if type(value) is float and math.isfinite(value):
+            return value or 0.0
+        number = exact(value)
+        if number is None:
+            return None
+        result = float(number)
+        if math.isinf(result):
+            raise ConversionError(value, "is beyond what a float can hold")
+        # The float itself, or what it is written as: 0.1 has an endless binary neighbour.
+        keeps = number in (decimal.Decimal(repr(result)), decimal.Decimal(result))
+        if not (keeps or self.rounded):
+            raise ConversionError(value, "has more digits than a float keeps")
+        return result or 0.0
+
+    def sql(self, expression: str, column: SourceColumn) -> str | None:
+        if column.family not in (Family.INTEGER, Family.DECIMAL, Family.FLOAT):
+            return None
+        # By way of its text: a float4 is the number that it is written as. Zero has no sign.
+        number = f"(({expression})::text::float8 + 0)"
+        refused = [f"{expression} IN ('NaN', 'Infinity', '-Infinity')"]
+        if column.family is Family.INTEGER:
+            refused = []
+        if column.family is not Family.FLOAT and not self.rounded:
+            refused.append(f"{number}::text::numeric <> {expression}")
+        if not refused:
+            return number
+        whens = " ".join(f"WHEN {each} THEN {failing(expression, 'float8')}" for each in refused)
+        return f"CASE {whens} ELSE {number} END"
+
+    def inverse(self, value: Any, column: SourceColumn) -> Any:
+        number = decimal.Decimal(repr(value))
+        match column.family:
+            case Family.TEXT:
+                return held(repr(value), column)
+            case Family.INTEGER:
+                if number != number.to_integral_value():
+                    raise ConversionError(value, "is no whole number, which the source wants")
+                return int(number)
+            case Family.DECIMAL:
+                return with_places(number, column)
+        return float(value)
+
+
 TRUE = ("1", "t", "true", "y", "yes", "on")
 FALSE = ("0", "f", "false", "n", "no", "off")
 
 
 @dataclass(frozen=True)
 class Boolean(Converter):
-    """Yes or no, from what legacy schemas have for it: 0/1, Y/N, t/f, yes/no, on/off, a bit."""
+    """Yes or no, from what legacy schemas have for it: 0/1, Y/N, t/f, yes/no, on/off, a bit.
+
+    `yes` and `no` are what is written back into a text: Boolean(yes="Y", no="N"). All forms are
+    read whatever they are.
+    """
+
+    yes: str = ""
+    no: str = ""
 
     reads = frozenset({Family.BOOLEAN, Family.INTEGER, Family.TEXT, Family.BINARY})
     makes = Family.BOOLEAN
@@ -200,3 +324,23 @@ class Boolean(Converter):
             # “2” is no boolean, and says so.
             return f"({expression})::text::boolean"
         return None
+
+    def one_way(self, column: SourceColumn | None = None) -> str:
+        if column is None or column.family is not Family.TEXT or self.yes:
+            return ""
+        return "it isn't said how a text has yes and no, such as Boolean(yes=“Y”, no=“N”)"
+
+    def inverse(self, value: Any, column: SourceColumn) -> Any:
+        match column.family:
+            case Family.TEXT:
+                return held(self.yes if value else self.no, column)
+            case Family.INTEGER:
+                return int(value)
+            case Family.BINARY:
+                return b"\x01" if value else b"\x00"
+        return bool(value)
+
+    def misdeclared(self) -> str:
+        if (self.yes or self.no) and not (self.yes.lower() in TRUE and self.no.lower() in FALSE):
+            return "yes and no are texts that are read so, such as “Y” and “N”"
+        return ""

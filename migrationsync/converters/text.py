@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NoReturn, Self
 
 from django.core.exceptions import ValidationError
@@ -35,8 +37,22 @@ def stripped(value: Any) -> str:
     return value.strip(BLANKS)
 
 
+def held(text: str, column: SourceColumn) -> Any:
+    """A text as `column`, of texts or bytes, has it. Raises ConversionError: it is too long."""
+    try:
+        encoded = text.encode()
+    except UnicodeEncodeError as error:
+        raise ConversionError(text, "can't be written as UTF-8") from error
+    is_binary = column.family is Family.BINARY
+    if column.length is not None and len(encoded if is_binary else text) > column.length:
+        unit = "bytes" if is_binary else "characters"
+        raise ConversionError(text, f"is longer than the {column.length} {unit} of the source")
+    return encoded if is_binary else text
+
+
 def _stripped_sql(expression: str) -> str:
-    return f"nullif(btrim({expression}, {_SQL_BLANKS}), '')"
+    # An enum is no text to PostgreSQL.
+    return f"nullif(btrim(({expression})::text, {_SQL_BLANKS}), '')"
 
 
 @dataclass(frozen=True)
@@ -52,7 +68,8 @@ class Text(Converter):
 
     reads = frozenset({Family.TEXT, Family.INTEGER, Family.UUID, Family.BINARY})
     makes = Family.TEXT
-    fits = (models.CharField, models.TextField)
+    # Of a file, its path: the file itself stays where it is.
+    fits = (models.CharField, models.TextField, models.FileField, models.FilePathField)
 
     def convert(self, value: Any) -> str | None:
         text = stripped(value)
@@ -65,8 +82,6 @@ class Text(Converter):
     def sql(self, expression: str, column: SourceColumn) -> str | None:
         if column.family not in (Family.TEXT, Family.INTEGER, Family.UUID):
             return None
-        if column.family is not Family.TEXT:
-            expression = f"({expression})::text"
         text = _stripped_sql(expression)
         if self.max_length is None:
             return text
@@ -79,6 +94,17 @@ class Text(Converter):
             f"CASE WHEN char_length({text}) > {self.max_length} "
             f"THEN {failing(f'left({text}, 60)', 'text')} ELSE {text} END"
         )
+
+    def one_way(self, column: SourceColumn | None = None) -> str:
+        return "it was cut, and what was left out would be lost" if self.cut else ""
+
+    def inverse(self, value: Any, column: SourceColumn) -> Any:
+        if column.family not in (Family.INTEGER, Family.UUID):
+            return held(value, column)
+        try:
+            return int(value) if column.family is Family.INTEGER else str(uuid.UUID(value))
+        except ValueError as error:
+            raise ConversionError(value, f"is no {column.declared}") from error
 
     def fitted(self, field: models.Field[Any, Any]) -> Self:
         if self.max_length is not None:
@@ -111,6 +137,9 @@ class Email(Converter):
         except ValidationError as error:
             raise ConversionError(address, "is no e-mail address") from error
         return address
+
+    def inverse(self, value: Any, column: SourceColumn) -> Any:
+        return held(value, column)
 
 
 _PHONE = re.compile(r"(?P<international>\+|00)?(?P<digits>\d+)")
@@ -147,6 +176,14 @@ class Phone(Converter):
             raise ConversionError(written, "has too few or too many digits for a telephone number")
         return f"+{digits}"
 
+    def one_way(self, column: SourceColumn | None = None) -> str:
+        if column is None or column.family is Family.TEXT:
+            return ""
+        return f"a {column.declared} has no room for its “+”"
+
+    def inverse(self, value: Any, column: SourceColumn) -> Any:
+        return held(value, column)
+
     def misdeclared(self) -> str:
         good = self.country.isdigit() and (self.trunk.isdigit() or not self.trunk)
         return "" if good else "country and trunk are digits, such as Phone(“49”)"
@@ -181,7 +218,7 @@ class Choice(Converter):
     def sql(self, expression: str, column: SourceColumn) -> str | None:
         if column.family not in (Family.TEXT, Family.INTEGER):
             return None
-        code = _stripped_sql(f"({expression})::text")
+        code = _stripped_sql(expression)
         whens = " ".join(
             f"WHEN {literal(str(known))} THEN {literal(to)}" for known, to in self.choices.items()
         )
@@ -190,8 +227,39 @@ class Choice(Converter):
             f"ELSE CASE {code} {whens} ELSE {failing(expression, 'text')} END END"
         )
 
+    @cached_property
+    def _codes(self) -> dict[str, list[str]]:
+        """The codes of each choice."""
+        codes: dict[str, list[str]] = {}
+        for code, to in self.choices.items():
+            codes.setdefault(to, []).append(str(code))
+        return codes
+
+    def one_way(self, column: SourceColumn | None = None) -> str:
+        for to, codes in self._codes.items():
+            if len(codes) > 1:
+                return f"“{to}” is {' and '.join(codes)}, and it can't be told which to write"
+        return ""
+
+    def inverse(self, value: Any, column: SourceColumn) -> Any:
+        try:
+            [code] = self._codes[value]
+        except KeyError:
+            known = ", ".join(self._codes)
+            raise ConversionError(value, f"has no code in the source ({known} have)") from None
+        if column.family is Family.TEXT:
+            return held(code, column)
+        try:
+            return int(code) if column.family is Family.INTEGER else bool(int(code))
+        except ValueError as error:
+            raise ConversionError(value, f"is “{code}”, which is no {column.declared}") from error
+
     def misdeclared(self) -> str:
         return "" if self.choices else "it names no codes"
+
+
+# Behind a backslash that is escaped itself it is a text like any other.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -212,14 +280,27 @@ class Json(Converter):
         text = stripped(value)
         if not text:
             return None
-        if "\\u0000" in text:
+        if "\\u0000" in text and _NUL.search(text):
             raise ConversionError(text, "holds a NUL character, which PostgreSQL can't store")
         try:
             return json.loads(text, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise ConversionError(text, f"is no JSON: {error}") from error
 
+    def document(self, value: Any) -> str | None:
+        """What `convert` was given, as the text that PostgreSQL can read itself, with all digits
+        of its numbers. None where it was no text, or a subclass reads it in a way of its own."""
+        if type(self).convert is not Json.convert or not isinstance(value, str | bytes):
+            return None
+        return stripped(value)
+
     def sql(self, expression: str, column: SourceColumn) -> str | None:
         if column.family is not Family.JSON:
             return None
         return f"nullif(({expression})::jsonb, 'null'::jsonb)"
+
+    def inverse(self, value: Any, column: SourceColumn) -> Any:
+        try:
+            return held(json.dumps(value, ensure_ascii=False, allow_nan=False), column)
+        except (TypeError, ValueError) as error:
+            raise ConversionError(value, f"is no JSON: {error}") from error

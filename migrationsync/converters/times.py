@@ -20,7 +20,7 @@ from django.db import models
 
 from migrationsync.columns import Family, SourceColumn
 from migrationsync.converters.base import ConversionError, Converter, failing, literal
-from migrationsync.converters.text import BLANKS
+from migrationsync.converters.text import BLANKS, held
 
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 - of a clock without a zone
 _EPOCH_UTC = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -74,6 +74,15 @@ class Date(Converter):
             return None
         return _within_python(expression, "date")
 
+    def inverse(self, value: Any, column: SourceColumn) -> Any:
+        match column.family:
+            case Family.TEXT:
+                text = value.strftime(self.form) if self.form else value.isoformat()
+                return held(text, column)
+            case Family.DATETIME:
+                return dt.datetime.combine(value, dt.time())
+        return value
+
 
 @dataclass(frozen=True)
 class DateTime(Converter):
@@ -81,10 +90,14 @@ class DateTime(Converter):
 
     It counts for times without a zone only. Texts are ISO 8601, or of `form` as strptime has
     it. MySQL's zero date is null; one that is zero in part is refused.
+
+    Parts of a second that the source has no room for can't be written back, unless they are
+    left out with `rounded=True` (down: never into the future).
     """
 
     zone: str = "UTC"
     form: str = ""
+    rounded: bool = False
 
     reads = _FORMS | {Family.INSTANT}
     makes = Family.INSTANT
@@ -145,6 +158,48 @@ class DateTime(Converter):
             moment = f"({expression}) AT TIME ZONE {literal(self.zone)}"
             return _within_python(moment, "timestamptz")
         return None
+
+    def back(self, value: Any, column: SourceColumn) -> Any:
+        kept = self._within(value, column)
+        if kept != value and not self.rounded:
+            raise ConversionError(
+                value,
+                "has parts of a second that the source has no room for "
+                "(DateTime(…, rounded=True) leaves them out)",
+            )
+        return super().back(kept, column)
+
+    def inverse(self, value: Any, column: SourceColumn) -> Any:
+        if column.family is Family.INSTANT:
+            return value.astimezone(dt.UTC)
+        try:
+            local = value.astimezone(self._zone)
+        except OverflowError as error:
+            raise ConversionError(value, "is out of the range of times") from error
+        clock = local.replace(tzinfo=None, fold=0)
+        if local.fold == 0 and local.utcoffset() != local.replace(fold=1).utcoffset():
+            raise ConversionError(
+                value,
+                f"can't be written back: the clock of {self.zone} showed {clock} twice, and the "
+                "second time is what it would be read as",
+            )
+        match column.family:
+            case Family.TEXT:
+                text = local.strftime(self.form) if self.form else clock.isoformat(sep=" ")
+                return held(text, column)
+            case Family.DATE:
+                return clock.date()
+        return clock
+
+    def _within(self, value: dt.datetime, column: SourceColumn) -> dt.datetime:
+        """The moment with as many parts of a second as `column` holds."""
+        places = column.places
+        if column.family is Family.TEXT:
+            places = 0 if self.form and "%f" not in self.form else None
+        if places is None or places >= 6:
+            return value
+        unit = 10 ** (6 - places)
+        return value.replace(microsecond=value.microsecond // unit * unit)
 
     def misdeclared(self) -> str:
         try:

@@ -63,6 +63,22 @@ def test_every_change_of_a_value_changes_the_checksum(source, run, kind, values)
     assert all(len(each) == 32 for (each,) in found)
 
 
+def test_change_of_long_values_changes_the_checksum(source, run) -> None:
+    """Each is longer than half of what MariaDB takes for one value."""
+    long = TYPES[source.vendor]["long"]
+    run(f"CREATE TABLE a (id integer NOT NULL PRIMARY KEY, v {long}, w {long})")
+    declared = entity(target=Office, columns={"name": Column("v"), "city": Column("w")})
+    checksum = source_sql(declared, source.table("a"), source.vendor)
+    text = "it's " * 1_800_000
+    run("INSERT INTO a VALUES (1, %s, NULL)", [text])
+    found = answered(source, f"SELECT {checksum} FROM a")
+    for column, value in (("w", text), ("w", text + "x"), ("v", text + "y")):
+        run(f"UPDATE a SET {column} = %s", [value])
+        found += answered(source, f"SELECT {checksum} FROM a")
+    assert (None,) not in found
+    assert len(set(found)) == 4
+
+
 def test_key_and_marks_are_in_the_checksum(source, run) -> None:
     run("CREATE TABLE a (id integer NOT NULL PRIMARY KEY, v integer, gone integer, n integer)")
     run("INSERT INTO a VALUES (1, 1, 0, 0), (2, 1, 0, 0), (3, 1, 0, 5)")

@@ -15,6 +15,7 @@ from migrationsync.converters import (
     Boolean,
     Choice,
     ConversionError,
+    Converter,
     Date,
     DateTime,
     Decimal,
@@ -333,3 +334,146 @@ def test_limits_come_from_the_field() -> None:
     fitted = Decimal().fitted(models.DecimalField(max_digits=8, decimal_places=3))
     assert (fitted.digits, fitted.places) == (8, 3)
     assert Integer().fitted(models.PositiveSmallIntegerField()) == Integer(0, 32767)
+
+
+# --- back to the source ---------------------------------------------------------------
+
+
+def not_back(converter, value, shape) -> str:
+    with pytest.raises(ConversionError) as caught:
+        converter.back(value, shape)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("converter", "value", "shape", "written"),
+    [
+        (Text(), "Änne", column(Family.TEXT), "Änne"),
+        (Text(), "Änne", column(Family.BINARY), "Änne".encode()),
+        (Text(), "42", column(Family.INTEGER), 42),
+        (Phone("49"), "+49301234567", column(Family.TEXT), "+49301234567"),
+        (Choice({1: "nurse", "X": "gone"}), "nurse", column(Family.INTEGER), 1),
+        (Choice({1: "nurse", "X": "gone"}), "gone", column(Family.TEXT), "X"),
+        (Json(), {"ä": [1, None]}, column(Family.TEXT), '{"ä": [1, null]}'),
+        (Integer(), 7, column(Family.TEXT), "7"),
+        (Integer(), 1, column(Family.BOOLEAN), True),
+        (Decimal(places=2), decimal.Decimal("12.50"), column(Family.FLOAT), 12.5),
+        (Boolean(), True, column(Family.INTEGER), 1),
+        (Boolean(), False, column(Family.BINARY), b"\x00"),
+        (Boolean(yes="Y", no="N"), False, column(Family.TEXT), "N"),
+        (Date(form="%d.%m.%Y"), dt.date(2024, 2, 29), column(Family.TEXT), "29.02.2024"),
+        (Date(), dt.date(2024, 2, 29), column(Family.DATETIME), dt.datetime(2024, 2, 29)),
+        (
+            BERLIN,
+            dt.datetime(2024, 7, 1, 10, tzinfo=dt.UTC),
+            column(Family.DATETIME, places=0),
+            dt.datetime(2024, 7, 1, 12),
+        ),
+        # 2:30 was twice: it is read as its second time.
+        (
+            BERLIN,
+            dt.datetime(2024, 10, 27, 1, 30, tzinfo=dt.UTC),
+            column(Family.DATETIME),
+            dt.datetime(2024, 10, 27, 2, 30),
+        ),
+    ],
+)
+def test_back_answers(converter, value, shape, written) -> None:
+    found = converter.back(value, shape)
+    assert found == written
+    assert type(found) is type(written)
+    assert converter.convert(found) == value
+
+
+@pytest.mark.parametrize(
+    ("converter", "value", "shape", "why"),
+    [
+        (Text(), "  Ada", column(Family.TEXT), "would be read again as 'Ada'"),
+        (Text(), "abcdef", column(Family.TEXT, length=5), "longer than the 5 characters"),
+        (Text(), "äää", column(Family.BINARY, length=5), "longer than the 5 bytes"),
+        (Text(), "four", column(Family.INTEGER), "is no integer"),
+        (Text(), "007", column(Family.INTEGER), "read again as '7'"),
+        (Text(cut=True), "abc", column(Family.TEXT), "what was left out would be lost"),
+        (Email(), "Ada@example.org", column(Family.TEXT), "read again as 'ada@example.org'"),
+        (Phone("49"), "+49301234567", column(Family.INTEGER), "no room for its “+”"),
+        (Choice({1: "a", 2: "a", 3: "b"}), "b", column(Family.TEXT), "“a” is 1 and 2"),
+        (Choice({1: "a"}), "b", column(Family.TEXT), "has no code in the source (a have)"),
+        (Choice({"X": "a"}), "a", column(Family.INTEGER), "is “X”, which is no integer"),
+        (Json(), float("nan"), column(Family.JSON), "is no JSON"),
+        (Integer(), 2, column(Family.BOOLEAN), "read again as 1"),
+        (Integer(), 2**53 + 1, column(Family.FLOAT), "read again as"),
+        (Integer(), 10**400, column(Family.FLOAT), "beyond what the source's floats"),
+        (Decimal(places=2), decimal.Decimal("1.25"), column(Family.DECIMAL, places=1), "the 1 dec"),
+        (Decimal(places=2), decimal.Decimal("1.25"), column(Family.INTEGER), "read again as 1.00"),
+        (Boolean(), True, column(Family.TEXT), "how a text has yes and no"),
+        (Date(form="%d.%m.%y"), dt.date(1901, 1, 1), column(Family.TEXT), "again as 2001-01-01"),
+        # 2:30 was twice: its first time can't be written down.
+        (
+            BERLIN,
+            dt.datetime(2024, 10, 27, 0, 30, tzinfo=dt.UTC),
+            column(Family.DATETIME),
+            "showed 2024-10-27 02:30:00 twice",
+        ),
+        (
+            BERLIN,
+            dt.datetime(2024, 7, 1, 10, 0, 0, 5, tzinfo=dt.UTC),
+            column(Family.DATETIME, places=0),
+            "parts of a second",
+        ),
+        (
+            DateTime(),
+            dt.datetime(2024, 7, 1, 10, tzinfo=dt.UTC),
+            column(Family.DATE),
+            "read again as 2024-07-01 00:00:00",
+        ),
+        (BERLIN, dt.datetime.max.replace(tzinfo=dt.UTC), column(Family.DATETIME), "out of the"),
+    ],
+)
+def test_back_refuses_what_would_be_read_as_something_else(converter, value, shape, why) -> None:
+    assert why in not_back(converter, value, shape)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
+def test_every_clock_of_a_year_goes_back_to_what_is_read_the_same(zone) -> None:
+    converter, shape = DateTime(zone=zone), column(Family.DATETIME)
+    start = dt.datetime(2024, 1, 1)
+    for number in range(366 * 48):
+        moment = converter.convert(start + dt.timedelta(minutes=30 * number))
+        assert converter.convert(converter.back(moment, shape)) == moment
+
+
+def test_converter_without_an_inverse_goes_one_way() -> None:
+    class Celsius(Decimal):
+        inverse = Converter.inverse
+
+    assert not Celsius().is_reversible
+    assert "Celsius has no inverse" in not_back(Celsius(), decimal.Decimal(1), column(Family.TEXT))
+
+
+@pytest.mark.parametrize(
+    ("converter", "is_reversible"),
+    [
+        *((converter, True) for converter in ALL),
+        (Text(cut=True), False),
+        (Choice({1: "a", 2: "a"}), False),
+    ],
+    ids=str,
+)
+def test_converter_says_whether_it_is_reversible(converter, is_reversible) -> None:
+    assert converter.is_reversible is is_reversible
+
+
+def test_forms_of_yes_and_no_must_be_read_as_such() -> None:
+    assert Boolean(yes="Y", no="N").misdeclared() == ""
+    assert Boolean(yes="N", no="Y").misdeclared() != ""
+    assert Boolean(yes="Y").misdeclared() != ""
+
+
+def test_who_converts_in_another_way_isnt_converted_as_its_parent_in_sql():
+    class Doubled(Integer):
+        def convert(self, value):
+            return 2 * super().convert(value)
+
+    number = column(Family.INTEGER)
+    assert Integer().sql("x", number) is not None
+    assert Doubled().sql("x", number) is None
