@@ -6,18 +6,44 @@ Needs no database. What the source really holds is looked at before a run, by
 
 from __future__ import annotations
 
+import datetime as dt
+import decimal
 import difflib
-from collections.abc import Iterator
+import json
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.core.checks import CheckMessage, Error
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import FieldDoesNotExist, ValidationError
 from django.db import models
 from django.db.models.fields import NOT_PROVIDED
 
-from migrationsync.converters import usual
-from migrationsync.entities.declarations import Column, Entity, ForeignKey
+from migrationsync.columns import Family
+from migrationsync.converters import Converter, usual
+from migrationsync.converters.base import shortened
+from migrationsync.entities.declarations import Check, Column, Entity, ForeignKey
 from migrationsync.entities.registry import EntityCycle, Registry, entities
+
+# What the tables of mappings and reports have room for.
+LONGEST = {"name": 64, "source": 128}
+TEXTS = ("name", "source", "script", "key", "changed_at", "deleted")
+
+# What `null_as` has to be, by what the column's converter makes.
+_KINDS: dict[Family, tuple[type, ...]] = {
+    Family.TEXT: (str,),
+    Family.ADDRESS: (str,),
+    Family.INTEGER: (int,),
+    Family.DECIMAL: (decimal.Decimal, int),
+    Family.FLOAT: (float, int),
+    Family.BOOLEAN: (bool,),
+    Family.DATE: (dt.date,),
+    Family.INSTANT: (dt.datetime,),
+    Family.TIME: (dt.time,),
+    Family.DURATION: (dt.timedelta,),
+    Family.UUID: (uuid.UUID,),
+    Family.BINARY: (bytes,),
+}
 
 
 def check_entities(**kwargs: Any) -> list[CheckMessage]:
@@ -25,29 +51,141 @@ def check_entities(**kwargs: Any) -> list[CheckMessage]:
 
 
 def problems(registry: Registry) -> Iterator[CheckMessage]:
-    """Everything that is wrong, in the order of declaration."""
-    first: dict[str, Entity] = {}
+    """Everything that is wrong, in the order of declaration. Of an entity that isn't even of the
+    right types, only that."""
+    by_name: dict[str, Entity] = {}
+    by_table: dict[str, Entity] = {}
+    named = Registry(
+        entity for entity in registry if _is_entity(entity) and isinstance(entity.name, str)
+    )
+    sound = Registry()
     for entity in registry:
-        if entity.name in first:
+        wrong = list(_types(entity))
+        yield from wrong
+        if wrong:
+            continue
+        sound.register(entity)
+        if entity.name in by_name:
             yield _error(
                 1,
                 entity,
-                f"another entity has the name “{entity.name}”: {first[entity.name].declared_in}.",
+                f"another entity has the name “{entity.name}”: {by_name[entity.name].declared_in}.",
                 "Give one of them another name.",
             )
-        first.setdefault(entity.name, entity)
-        yield from _columns(entity, registry)
+        by_name.setdefault(entity.name, entity)
+        other = by_table.setdefault(entity.target._meta.db_table, entity)
+        if other is not entity:
+            yield _error(
+                10,
+                entity,
+                f"{_label(entity)} is what “{other.name}” becomes already: {other.declared_in}. "
+                "Each would take the rows of the other for its own, and delete them or write "
+                "them back into its own table.",
+                "Give each a model of its own, or read both tables through one view.",
+            )
+        yield from _columns(entity, named)
         yield from _whole(entity)
     try:
-        registry.in_order()
+        sound.in_order()
     except EntityCycle as cycle:
         yield _error(
             3,
-            registry.get(cycle.names[0]),
+            sound.get(cycle.names[0]),
             f"its foreign keys go in a circle: {cycle}.",
             "Leave one of these foreign keys out of its entity's columns, and fill it once both "
             "are migrated.",
         )
+
+
+def _types(entity: Entity) -> Iterator[CheckMessage]:
+    """What isn't of the type that everything else here, and a run, takes for granted."""
+    if not _is_entity(entity):
+        message = f"{_shown(entity)} is registered, and is no Entity."
+        yield _error(8, entity, message, "Say register(Entity(name=“…”, …)).")
+        return
+
+    def wrong(place: str, found: object, hint: str) -> Error:
+        return _error(8, entity, f"{place}: {_shown(found)} isn't what belongs there.", hint)
+
+    for option in TEXTS:
+        if not isinstance(getattr(entity, option), str):
+            yield wrong(option, getattr(entity, option), f"It is a text: {option}=“…”.")
+    if not _is_model(entity.target):
+        yield wrong("target", entity.target, "It is a model with a table: the class, not its name.")
+    columns: object = entity.columns
+    if not isinstance(columns, Mapping):
+        hint = "It is a dict, by the target's fields: columns={“name”: Column(“full_name”)}."
+        yield wrong("columns", columns, hint)
+    else:
+        for name, column in columns.items():
+            yield from _types_of_column(entity, name, column)
+    checks: object = entity.checks
+    if not isinstance(checks, Sequence) or isinstance(checks, str):
+        yield wrong("checks", checks, "It is a list: checks=[Check(“…”, …)].")
+    else:
+        for number, check in enumerate(checks):
+            is_check = isinstance(check, Check) and isinstance(check.name, str)
+            if not (is_check and callable(check.holds) and isinstance(check.sql, str | None)):
+                hint = "It is Check(“costs something”, lambda row: row[“price”] > 0, “price > 0”)."
+                yield wrong(f"checks[{number}]", check, hint)
+
+
+def _types_of_column(entity: Entity, name: object, column: object) -> Iterator[CheckMessage]:
+    place = f"columns[“{name}”]"
+    if not isinstance(name, str):
+        yield _error(8, entity, f"{place}: the target's field is named by a text.", None)
+    match column:
+        case Column():
+            if not isinstance(column.source, str):
+                yield _error(
+                    8,
+                    entity,
+                    f"{place}: {_shown(column.source)} is no name of a column.",
+                    "Column(“source_name”, converter): the name first, or converter=….",
+                )
+            if not isinstance(column.converter, Converter | None):
+                is_class = isinstance(column.converter, type)
+                yield _error(
+                    8,
+                    entity,
+                    f"{place}: {_shown(column.converter)} is no converter.",
+                    "Make one of the class, with parentheses: Text()." if is_class else None,
+                )
+        case ForeignKey():
+            if not (isinstance(column.entity, str) and isinstance(column.source, str)):
+                yield _error(
+                    8,
+                    entity,
+                    f"{place}: an entity and a column are named by texts.",
+                    "ForeignKey(“authors”, “author_id”).",
+                )
+            elif column.null_as is not None and type(column.null_as) is not int:
+                yield _error(
+                    8,
+                    entity,
+                    f"{place}: null_as={_shown(column.null_as)} is no legacy key.",
+                    "It is the number that the source has where there is none, such as null_as=0.",
+                )
+        case _:
+            yield _error(
+                8,
+                entity,
+                f"{place}: {_shown(column)} is neither a Column nor a ForeignKey.",
+                "Say Column(“source_name”) or ForeignKey(“entity”, “source_name”).",
+            )
+
+
+def _is_entity(found: object) -> bool:
+    return isinstance(found, Entity)
+
+
+def _is_model(found: object) -> bool:
+    return (
+        isinstance(found, type)
+        and issubclass(found, models.Model)
+        and hasattr(found, "_meta")
+        and not found._meta.abstract
+    )
 
 
 def _columns(entity: Entity, registry: Registry) -> Iterator[CheckMessage]:
@@ -62,6 +200,14 @@ def _columns(entity: Entity, registry: Registry) -> Iterator[CheckMessage]:
             near = difflib.get_close_matches(name, fields, n=1)
             hint = f"Did you mean “{near[0]}”?" if near else f"It has {', '.join(fields)}."
             yield _error(4, entity, f"{place}: {_label(entity)} has no field of that name.", hint)
+        elif field.primary_key or field.generated:
+            made_by = "is the UUID that a row is given here" if field.primary_key else "is computed"
+            yield _error(
+                4,
+                entity,
+                f"{place}: {_label(entity)}.{name} {made_by}, and can't be brought over.",
+                "Leave it out. The source's key is named by key=“…”.",
+            )
         elif isinstance(column, ForeignKey):
             yield from _foreign_key(entity, place, field, column, registry)
         else:
@@ -83,6 +229,8 @@ def _foreign_key(
             f"{place}: there is no entity “{column.entity}”.",
             registry.meant(column.entity),
         )
+    elif not _is_model(other.target):
+        pass  # which is told where it is declared
     elif not isinstance(field, models.ForeignKey) or field.related_model is not other.target:
         yield _error(
             6,
@@ -115,6 +263,15 @@ def _column(
             "Name one: Column(“…”, converter); migrationsync.converters.base tells how to write "
             "one.",
         )
+    elif lacking := [
+        each for each in ("reads", "makes", "fits") if not hasattr(type(converter), each)
+    ]:
+        yield _error(
+            7,
+            entity,
+            f"{place}: {type(converter).__name__} doesn't say {', '.join(lacking)}.",
+            "migrationsync.converters.base tells what they are.",
+        )
     elif not isinstance(field, converter.fits):
         fits = " or ".join(each.__name__ for each in converter.fits)
         yield _error(
@@ -124,14 +281,66 @@ def _column(
             f"It is for {fits}. Take another converter, or leave it out: the field's usual one "
             "is taken then.",
         )
-    elif wrong := converter.misdeclared():
+    elif wrong := _misdeclared(converter):
         yield _error(8, entity, f"{place}: {type(converter).__name__}: {wrong}.", None)
+    elif column.null_as is not None and (wrong := _wrong_null(field, converter, column.null_as)):
+        yield _error(
+            8,
+            entity,
+            f"{place}: null_as={_shown(column.null_as)} {wrong}.",
+            "It is what the target has where the source has nothing.",
+        )
+
+
+def _misdeclared(converter: Converter) -> str:
+    try:
+        return converter.misdeclared()
+    except Exception as error:  # noqa: BLE001 - whatever it was given, in whoever's converter
+        return f"one of its options is of the wrong type ({error})"
+
+
+def _wrong_null(field: models.Field[Any, Any], converter: Converter, null_as: Any) -> str:
+    """Why a field can't hold `null_as`; empty: it can."""
+    kinds = _KINDS.get(converter.makes)
+    # True is an int, and a datetime a date.
+    is_other = (isinstance(null_as, bool) and kinds != (bool,)) or (
+        isinstance(null_as, dt.datetime) and kinds != (dt.datetime,)
+    )
+    if kinds is not None and (is_other or not isinstance(null_as, kinds)):
+        return f"is no {' or '.join(each.__name__ for each in kinds)}, which a row would have"
+    if converter.makes is Family.INSTANT and null_as.tzinfo is None:
+        return "is of no zone, so it is no moment"
+    if converter.makes is Family.JSON:
+        try:
+            json.dumps(null_as, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            return f"is no JSON: {error}"
+    try:
+        field.run_validators(field.to_python(null_as))
+    except ValidationError as error:
+        return f"isn't what the field takes: {' '.join(error.messages)}"
+    return ""
 
 
 def _whole(entity: Entity) -> Iterator[CheckMessage]:
     for option in ("name", "source", "key", "script"):
         if not getattr(entity, option).strip():
             yield _error(8, entity, f"its {option} is empty.", f"Say {option}=“…”.")
+    for option, longest in LONGEST.items():
+        if len(getattr(entity, option)) > longest:
+            yield _error(
+                8,
+                entity,
+                f"its {option} is longer than {longest} characters.",
+                "The mappings keep it with each row: take a shorter one.",
+            )
+    if not entity.columns:
+        yield _error(
+            8, entity, "its columns are empty: there is nothing to bring over.", "Name some."
+        )
+    for number, check in enumerate(entity.checks):
+        if not check.name.strip() or (check.sql is not None and not check.sql.strip()):
+            yield _error(8, entity, f"checks[{number}]: its name or its SQL is empty.", None)
     key = entity.target._meta.pk
     if not isinstance(key, models.UUIDField):
         yield _error(
@@ -160,6 +369,11 @@ def _whole(entity: Entity) -> Iterator[CheckMessage]:
                 f"{_label(entity)}.{field.name} is required, and nothing fills it.",
                 f"Add “{field.name}” to columns, or give the field a default.",
             )
+
+
+def _shown(found: object) -> str:
+    """A value as a message shows it; of a class its name."""
+    return f"the class {found.__name__}" if isinstance(found, type) else shortened(found)
 
 
 def _label(entity: Entity) -> str:

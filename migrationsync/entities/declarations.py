@@ -37,8 +37,11 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 
 from migrationsync.columns import SourceColumn
-from migrationsync.converters import ConversionError, Converter, Integer, usual
-from migrationsync.converters.base import literal
+from migrationsync.converters import ConversionError, Converter, Key, usual
+from migrationsync.converters.base import raised
+
+# Fields in which '' is what nothing looks like.
+_TEXTS = (models.CharField, models.TextField, models.FileField, models.FilePathField)
 
 
 class RowError(Exception):
@@ -69,11 +72,14 @@ class Column:
 class ForeignKey:
     """A source's column that holds the legacy key of `entity`'s row.
 
-    It becomes the UUID that the id mapping has for it.
+    It becomes the UUID that the id mapping has for it. A null is none; so is `null_as`, where
+    that is how the source writes it down, such as 0: it is written back so, too.
     """
 
     entity: str
     source: str
+    _: KW_ONLY
+    null_as: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,12 +90,19 @@ class Check:
 
     `holds` is given the row by the target's fields; foreign keys are still legacy keys. `name`
     completes "it isn't true that it …". `sql` says the same over the fields as columns, where a
-    row shall not have to pass through Python for it.
+    row shall not have to pass through Python for it. A row for which `holds` raises is refused.
     """
 
     name: str
     holds: Callable[[Mapping[str, Any]], bool]
     sql: str | None = None
+
+    def problem(self, row: Mapping[str, Any]) -> str:
+        """Why the row is refused; empty where it isn't."""
+        try:
+            return "" if self.holds(row) else f"is refused: it isn't true that it {self.name}"
+        except Exception as error:  # noqa: BLE001 - a field that is null, most often: the row's fault
+            return f"is refused: it can't be told that it {self.name}: {raised(error)}"
 
 
 @dataclass(frozen=True)
@@ -103,24 +116,61 @@ class Value:
     is_required: bool
 
     def convert(self, value: Any) -> Any:
-        """Raises ConversionError, with the source's column."""
+        """Raises ConversionError, with the source's column; whatever the converter raises."""
         try:
             result = self.converter.convert(value) if value is not None else None
         except ConversionError as error:
             raise error.at(self.source) from error
+        except Exception as error:
+            raise self._failed(value, "convert", error) from error
         if result is None:
             result = self.null_as
             if result is None and self.is_required:
                 raise ConversionError(value, "is nothing, but the target requires it", self.source)
         return result
 
+    def back(self, value: Any, column: SourceColumn) -> Any:
+        """What to write into `column`, so that `convert` makes `value` of it again; None for null.
+
+        Where both a null and a value of the source's own are read as `value`, the latter. Raises
+        ConversionError, with the source's column.
+        """
+        try:
+            if value is None:
+                return self._nothing(value, column)
+            try:
+                return self.converter.back(value, column)
+            except ConversionError:
+                if value != self.null_as:
+                    raise
+                return self._nothing(value, column)
+        except ConversionError as error:
+            raise error.at(self.source) from error
+        except Exception as error:
+            raise self._failed(value, "write back", error) from error
+
+    def _failed(self, value: Any, verb: str, error: Exception) -> ConversionError:
+        kind = type(self.converter).__name__
+        return ConversionError(
+            value, f"{kind} can't {verb}: it raised {raised(error)}", self.source
+        )
+
+    def _nothing(self, value: Any, column: SourceColumn) -> Any:
+        """What the source has where there is nothing."""
+        if value != self.null_as:
+            raise ConversionError(value, f"can't be written back: it is read as {self.null_as}")
+        return self.converter.nothing(column)
+
+    def normal(self, value: Any) -> str | None:
+        """The normal form of what `convert` answers: alike is what has the same."""
+        return None if value is None else self.converter.normal(value)
+
     def sql(self, expression: str, column: SourceColumn) -> str | None:
         """The same in PostgreSQL's SQL, but for a required value: the target refuses its null."""
         converted = self.converter.sql(expression, column)
         if converted is None or self.null_as is None:
             return converted
-        null_as = self.null_as
-        return f"coalesce({converted}, {literal(str(null_as))})"
+        return f"coalesce({converted}, {self.converter.literal(self.null_as)})"
 
 
 @dataclass(frozen=True)
@@ -193,8 +243,7 @@ class Entity:
         except ConversionError:
             raise RowError(row[0], self._errors(row)) from None
         for check in self.checks:
-            if not check.holds(dict(zip(self.columns, converted[1:], strict=True))):
-                why = f"is refused: it isn't true that it {check.name}"
+            if why := check.problem(dict(zip(self.columns, converted[1:], strict=True))):
                 raise RowError(row[0], [ConversionError("the row", why)])
         return converted
 
@@ -238,11 +287,11 @@ class Entity:
         if not isinstance(target, models.Field):
             raise FieldDoesNotExist(f"{self.target.__name__}.{name} has no column")
         if isinstance(column, ForeignKey):
-            return Value(name, column.source, Integer(), None, not target.null)
+            return Value(name, column.source, Key(null_as=column.null_as), None, not target.null)
         converter = column.converter or usual(target)
         if converter is None:
             raise TypeError(f"there is no usual converter for a {type(target).__name__}")
-        may_be_empty = target.blank and isinstance(target, models.CharField | models.TextField)
+        may_be_empty = target.blank and isinstance(target, _TEXTS)
         null_as = column.null_as
         if null_as is None and not target.null and may_be_empty:
             null_as = ""

@@ -19,7 +19,7 @@ CHUNK = 1_000
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a batch came to. `rows_read` is the sum of the five behind it.
+    """What a batch came to. `rows_read` is the sum of those behind it but `finished`.
 
     `last` is the key to go on behind, None where nothing was found; `finished`: there is
     nothing behind it.
@@ -30,6 +30,7 @@ class Loaded:
     inserted: int
     updated: int
     unchanged: int
+    kept: int
     quarantined: int
     deleted: int
     finished: bool
@@ -55,10 +56,17 @@ def load_batch(
 
 
 def load_rows(
-    entity: Entity, source: Source, table: Table, legacy_ids: Sequence[int], *, batch_name: str
+    entity: Entity,
+    source: Source,
+    table: Table,
+    legacy_ids: Sequence[int],
+    *,
+    batch_name: str,
+    keeps_changes: bool = False,
 ) -> Loaded:
-    """Brings over these rows, whichever of them are there; a transaction for each thousand."""
-    total = Loaded(None, 0, 0, 0, 0, 0, 0, finished=True)
+    """Brings over these rows, whichever of them are there; a transaction for each thousand.
+    `keeps_changes`: see `write`."""
+    total = Loaded(None, 0, 0, 0, 0, 0, 0, 0, finished=True)
     asked = sorted(set(legacy_ids))
     for begin in range(0, len(asked), CHUNK):
         keys = asked[begin : begin + CHUNK]
@@ -69,7 +77,7 @@ def load_rows(
                 rest = [key for key in keys if key > prepared.last]
             else:
                 rest = []
-            total = _sum(total, _written(prepared, batch_name))
+            total = _sum(total, _written(prepared, batch_name, keeps_changes=keeps_changes))
             keys = rest
     return total
 
@@ -80,19 +88,21 @@ def retry_quarantined(
     """Tries rows of the quarantine again, as they are in the source now.
 
     Those that come good, are marked as deleted or are no longer there are closed. `batch_name`
-    is another one than before: a name stands for one attempt.
+    is another one than before: a name stands for one attempt. One that came over once, and was
+    changed in the target since, is left as it is there.
     """
-    return load_rows(entity, source, table, legacy_ids, batch_name=batch_name)
+    return load_rows(entity, source, table, legacy_ids, batch_name=batch_name, keeps_changes=True)
 
 
-def _written(prepared: Prepared, batch_name: str) -> Loaded:
-    written = write(prepared, batch_name=batch_name)
+def _written(prepared: Prepared, batch_name: str, *, keeps_changes: bool = False) -> Loaded:
+    written = write(prepared, batch_name=batch_name, keeps_changes=keeps_changes)
     return Loaded(
         last=prepared.last,
         rows_read=prepared.rows_read,
         inserted=written.inserted,
         updated=written.updated,
         unchanged=written.unchanged,
+        kept=written.kept,
         quarantined=len(written.refusals),
         deleted=prepared.deleted,
         finished=prepared.finished,
@@ -106,6 +116,7 @@ def _sum(one: Loaded, other: Loaded) -> Loaded:
         inserted=one.inserted + other.inserted,
         updated=one.updated + other.updated,
         unchanged=one.unchanged + other.unchanged,
+        kept=one.kept + other.kept,
         quarantined=one.quarantined + other.quarantined,
         deleted=one.deleted + other.deleted,
         finished=True,

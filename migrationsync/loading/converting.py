@@ -18,7 +18,7 @@ from typing import Any
 from django.db import models
 
 from migrationsync.columns import Family
-from migrationsync.converters import ConversionError
+from migrationsync.converters import Json
 from migrationsync.entities import Check, Entity, RowError
 from migrationsync.entities.declarations import Value
 from migrationsync.loading.refusals import Refusal
@@ -58,8 +58,8 @@ def convert_rows(entity: Entity, rows: Sequence[Sequence[Any]]) -> Converted:
     if checks:
         _check(entity, checks, results, bad)
     texts = [
-        _texts(entity.target._meta.get_field(value.field), value.converter.makes, found)
-        for value, found in zip(entity.values, results, strict=True)
+        _texts(entity.target._meta.get_field(value.field), value, column, found)
+        for value, column, found in zip(entity.values, columns[1:], results, strict=False)
     ]
     lines: Iterable[str] = map(
         "\t".join, zip(map(str, columns[0]), columns[len(entity.reads)], *texts, strict=True)
@@ -75,7 +75,7 @@ def _converted(value: Value, column: Sequence[Any], bad: set[int]) -> list[Any]:
     """The column's values; puts the numbers of those that are refused into `bad`."""
     try:
         found = _all(value.converter.convert, column)
-    except ConversionError:
+    except Exception:  # noqa: BLE001 - whatever a converter raises, it is a row's; `_one` finds it
         found = [_one(value, each, number, bad) for number, each in enumerate(column)]
     if value.null_as is not None:
         return [value.null_as if each is None else each for each in found]
@@ -97,7 +97,7 @@ def _all(convert: Callable[[Any], Any], column: Sequence[Any]) -> list[Any]:
 def _one(value: Value, each: Any, number: int, bad: set[int]) -> Any:
     try:
         return None if each is None else value.converter.convert(each)
-    except ConversionError:
+    except Exception:  # noqa: BLE001 - `Entity.convert` says what it was
         bad.add(number)
         return None
 
@@ -110,7 +110,11 @@ def _check(
         # A row that is refused already has no value to check.
         if number not in bad:
             row = dict(zip(names, values, strict=True))
-            if not all(check.holds(row) for check in checks):
+            try:
+                is_good = all(check.holds(row) for check in checks)
+            except Exception:  # noqa: BLE001 - `Entity.convert` says what it was
+                is_good = False
+            if not is_good:
                 bad.add(number)
 
 
@@ -122,7 +126,8 @@ def _refusal(entity: Entity, row: Sequence[Any]) -> Refusal:
     raise TypeError(f"{entity}: a converter or a check answers differently for the same row")
 
 
-def _texts(field: Any, family: Family, values: list[Any]) -> list[str]:
+def _texts(field: Any, value: Value, column: Sequence[Any], values: list[Any]) -> list[str]:
+    family = value.converter.makes
     if family in _WRITTEN_ALIKE:
         return [NULL if each is None else str(each) for each in values]
     if family is Family.BOOLEAN:
@@ -130,10 +135,26 @@ def _texts(field: Any, family: Family, values: list[Any]) -> list[str]:
     if family is Family.BINARY:
         return [NULL if each is None else rf"\\x{bytes(each).hex()}" for each in values]
     if isinstance(field, models.JSONField):
-        values = [None if each is None else json.dumps(each, cls=field.encoder) for each in values]
+        values = _documents(field, value, column, values)
     if _is_literal(values):
         return [NULL if each is None else each for each in values]
     return [NULL if each is None else str(each).translate(_ESCAPES) for each in values]
+
+
+def _documents(
+    field: models.JSONField, value: Value, column: Sequence[Any], values: list[Any]
+) -> list[str | None]:
+    """JSON as the source wrote it, where it did: Python's floats have fewer digits than JSON's
+    numbers, and PostgreSQL reads the text itself where it converts."""
+    converter = value.converter
+    written = converter.document if isinstance(converter, Json) else lambda each: None
+    return [
+        None
+        if made is None
+        else (None if made is value.null_as else written(each))
+        or json.dumps(made, cls=field.encoder)
+        for each, made in zip(column, values, strict=True)
+    ]
 
 
 def _is_literal(values: list[Any]) -> bool:

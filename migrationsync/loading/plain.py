@@ -108,12 +108,12 @@ def _statement(
 def _copied(
     cursor: psycopg.Cursor[tuple[object, ...]], statement: str
 ) -> Generator[str, None, None]:
-    """PostgreSQL sends a row at a time."""
+    """PostgreSQL sends a row at a time; where it is SQL_ASCII, whatever bytes it holds."""
     try:
         with cursor.copy(statement.encode()) as copy:
             for data in copy:
                 yield str(data, "utf-8")
-    except (psycopg.DataError, psycopg.IntegrityError) as error:
+    except (psycopg.DataError, psycopg.IntegrityError, UnicodeDecodeError) as error:
         raise NotPlain(str(error)) from error
 
 

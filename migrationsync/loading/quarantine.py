@@ -18,16 +18,19 @@ _TABLE = QuarantinedRow._meta.db_table
 CHUNK = 1_000
 
 _KEEP = f"""
-INSERT INTO {_TABLE} AS q (entity_type, legacy_id, reasons, data, migration_batch, attempts)
-SELECT %s, n.legacy_id, n.reasons, n.data, %s, 1
+INSERT INTO {_TABLE} AS q
+    (source_alias, entity_type, legacy_id, reasons, data, migration_batch, attempts)
+SELECT %s, %s, n.legacy_id, n.reasons, n.data, %s, 1
 FROM jsonb_to_recordset(%s) AS n (legacy_id bigint, reasons jsonb, data jsonb)
 -- Not by a condition on the update: that would lock, so write, the rows it leaves alone.
 WHERE NOT EXISTS (
     SELECT FROM {_TABLE} k
     WHERE k.entity_type = %s AND k.legacy_id = n.legacy_id AND k.resolved_at IS NULL
-        AND (k.reasons, k.data, k.migration_batch) = (n.reasons, n.data, %s)
+        AND (k.source_alias, k.reasons, k.data, k.migration_batch)
+            = (%s, n.reasons, n.data, %s)
 )
 ON CONFLICT (entity_type, legacy_id) DO UPDATE SET
+    source_alias = excluded.source_alias,
     reasons = excluded.reasons,
     data = excluded.data,
     migration_batch = excluded.migration_batch,
@@ -61,8 +64,9 @@ def record(
                 {"legacy_id": each.key, "reasons": each.reasons, "data": each.data}
                 for each in _with_data(prepared, refusals)
             ]
-            name = prepared.entity.name
-            cursor.execute(_KEEP, [name, batch_name, json.dumps(rows), name, batch_name])
+            alias, name = prepared.source.alias, prepared.entity.name
+            kept_as = [alias, name, batch_name, json.dumps(rows), name, alias, batch_name]
+            cursor.execute(_KEEP, kept_as)
         if prepared.keys is not None:
             where, bounds = " AND legacy_id = ANY(%s)", [list(prepared.keys)]
         elif prepared.last is not None:

@@ -28,7 +28,11 @@ class Refusal:
     @property
     def reasons(self) -> list[dict[str, str]]:
         return [
-            {"column": each.column, "value": each.value, "problem": each.why}
+            {
+                "column": each.column,
+                "value": _storable(each.value),
+                "problem": _storable(each.why),
+            }
             for each in self.errors
         ]
 
@@ -49,6 +53,10 @@ def _kept(value: Any) -> Any:
         text = value if isinstance(value, str) else str(value)
         size, unit, is_cut = len(text), "characters", len(text) > KEPT_CHARACTERS
         value = text[:KEPT_CHARACTERS]
-    # NUL and halves of surrogate pairs have no place in jsonb.
-    written = value.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
+    written = _storable(value)
     return f"{written}… ({size:,} {unit})" if is_cut else written
+
+
+def _storable(text: str) -> str:
+    """NUL and halves of surrogate pairs have no place in jsonb."""
+    return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()

@@ -6,23 +6,37 @@ statements are names and literals, so none has parameters.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models import NOT_PROVIDED, UniqueConstraint
 
 from migrationsync.checksums import quoted, target_sql
+from migrationsync.columns import Family
 from migrationsync.converters.base import literal
 from migrationsync.entities import Entity, ForeignKey
 from migrationsync.models import LegacyIdMapping
 
 STAGE = "migration_stage"
+DEFAULTS = "migration_defaults"
 # Its own columns end with an underscore: no field of Django's does.
 _MAPPINGS = LegacyIdMapping._meta.db_table
+# Defaults that are called, but give every row the same.
+_CONSTANT = (dict, list, set, tuple, str, bytes, int, float, bool)
+# A value that no other row has, of the `n`th row that needs one.
+_PARKED: dict[Family, str] = {
+    Family.TEXT: "left(replace(gen_random_uuid()::text, '-', ''), {length})",
+    Family.UUID: "gen_random_uuid()",
+    Family.INTEGER: "{most} - p.n",
+    Family.DECIMAL: "({bound} - p.n)::numeric / {unit}",
+    Family.DATE: "DATE '9999-12-31' - p.n::int",
+    Family.INSTANT: "TIMESTAMPTZ '9999-12-31 00:00:00Z' - p.n * INTERVAL '1 second'",
+}
 
 
 def _name(name: str) -> str:
@@ -31,11 +45,13 @@ def _name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Filled:
-    """A column that the declaration says nothing about, and what a new row has in it."""
+    """A column that the declaration says nothing about, and what a new row has in it: `sql`, or
+    with `made_by` what is made for each row in Python."""
 
     column: str
     sql: str
     is_kept: bool
+    made_by: models.Field[Any, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,8 @@ class Statements:
         )
         return (
             f"CREATE TEMPORARY TABLE {STAGE} "
-            f"(uuid_ uuid, key_ bigint, checksum_ text, {columns}) ON COMMIT DROP"
+            f"(uuid_ uuid, key_ bigint, checksum_ text, {columns}, last_synced_ text) "
+            "ON COMMIT DROP"
         )
 
     drop_stage = f"DROP TABLE IF EXISTS pg_temp.{STAGE}"
@@ -121,11 +138,12 @@ class Statements:
         ]
         return tuple(names for names in found if set(names) <= set(self._fields))
 
-    def duplicates(self, names: tuple[str, ...]) -> str:
-        """Takes the rows out whose values another row has: (key, the values as a text).
+    def claims(self, names: tuple[str, ...]) -> str:
+        """The rows whose values another row has, or wants too: (key, the values as a text,
+        whether they are refused, the key of the row that they wait for). Takes the refused out.
 
-        Who has them in the target keeps them; of several new rows the one with the least key
-        gets them.
+        Who has them in the target keeps them, unless it is staged itself and becomes another:
+        that is who is waited for. Of several that want them the one with the least key gets them.
         """
         table, key = _name(self._options.db_table), _name(self._options.pk.column)
         values = [self._new_value(name) for name in names]
@@ -141,14 +159,80 @@ class Statements:
         )
         return (
             f"WITH asked AS (SELECT s.key_, concat_ws(', ', {', '.join(values)}) AS shown, "
-            f"t.{key} IS NOT NULL AND t.{key} IS DISTINCT FROM k.uuid_id AS is_taken, "
+            f"CASE WHEN t.{key} IS DISTINCT FROM k.uuid_id THEN t.{key} END AS holder, "
             f"row_number() OVER (PARTITION BY {', '.join(values)} "
             f"ORDER BY coalesce(t.{key} = k.uuid_id, false) DESC, s.key_) AS place "
             f"FROM {STAGE} s {self._known_join('LEFT')} {joins} "
             f"LEFT JOIN {table} t ON {same} WHERE {there}), "
-            f"bad AS (SELECT key_, shown FROM asked WHERE is_taken OR place > 1), "
-            f"gone AS (DELETE FROM {STAGE} s USING bad WHERE s.key_ = bad.key_) "
-            "SELECT * FROM bad"
+            # A holder that stays has its own values: it is the first of those that want them.
+            "claimed AS MATERIALIZED (SELECT a.key_, a.shown, "
+            "a.place > 1 OR h_row.key_ IS NULL AS is_refused, h_row.key_ AS waits_for FROM asked a "
+            f"LEFT JOIN {_MAPPINGS} h ON {self._is_ours('h')} AND h.uuid_id = a.holder "
+            f"LEFT JOIN {STAGE} h_row ON h_row.key_ = h.legacy_id "
+            "WHERE a.holder IS NOT NULL OR a.place > 1), "
+            f"gone AS (DELETE FROM {STAGE} s USING claimed c "
+            "WHERE s.key_ = c.key_ AND c.is_refused) "
+            "SELECT * FROM claimed"
+        )
+
+    def take_out(self, keys: Iterable[int]) -> str:
+        return f"DELETE FROM {STAGE} WHERE key_ IN ({_numbers(keys)})"
+
+    def can_park(self, names: tuple[str, ...]) -> bool:
+        return any(self._parked(name) for name in names)
+
+    def park(self, names: tuple[str, ...], keys: Iterable[int]) -> str:
+        """Frees the values that these known rows have in the target: PostgreSQL looks at a unique
+        value row by row, so of two that swap theirs neither could be the first. They get other
+        values, until they are stored; nobody else sees that."""
+        name, parked = next((name, sql) for name in names if (sql := self._parked(name)))
+        table, pk = _name(self._options.db_table), _name(self._options.pk.column)
+        return (
+            f"UPDATE {table} t SET {_name(self._fields[name].column)} = {parked} "
+            f"FROM (SELECT h.uuid_id, row_number() OVER () AS n FROM {_MAPPINGS} h "
+            f"WHERE {self._is_ours('h')} AND h.legacy_id IN ({_numbers(keys)})) p "
+            f"WHERE t.{pk} = p.uuid_id"
+        )
+
+    def _parked(self, name: str) -> str:
+        """SQL of a value that is free; empty where there is none for such a field."""
+        field = self._fields[name]
+        if field.null:
+            return "NULL"
+        family = Family.UUID if self._is_key(name) else self._families[name]
+        form = _PARKED.get(family, "")
+        if family is Family.INTEGER:
+            ranges = BaseDatabaseOperations.integer_field_ranges
+            _, most = ranges.get(field.get_internal_type(), (0, None))
+            return form.format(most=most) if most is not None else ""
+        if family is Family.DECIMAL:
+            if field.max_digits is None:
+                return ""
+            return form.format(bound=10**field.max_digits, unit=10**field.decimal_places)
+        return form.format(length=field.max_length or 32)
+
+    # --- defaults -------------------------------------------------------------------
+
+    @cached_property
+    def made(self) -> tuple[Filled, ...]:
+        """The columns of new rows that have to be made in Python, for each row."""
+        return tuple(each for each in self._filled if each.made_by is not None)
+
+    drop_defaults = f"DROP TABLE IF EXISTS pg_temp.{DEFAULTS}"
+    copy_defaults = f"COPY {DEFAULTS} FROM STDIN"
+
+    @property
+    def create_defaults(self) -> str:
+        columns = ", ".join(f"{each.column} {self._type(each.made_by)}" for each in self.made)
+        return f"CREATE TEMPORARY TABLE {DEFAULTS} (uuid_ uuid, {columns}) ON COMMIT DROP"
+
+    @property
+    def new_rows(self) -> str:
+        """The rows that the target hasn't, or no longer: (candidate key)."""
+        table, pk = _name(self._options.db_table), _name(self._options.pk.column)
+        return (
+            f"SELECT s.uuid_::text FROM {STAGE} s {self._known_join('LEFT')} "
+            f"LEFT JOIN {table} t ON t.{pk} = k.uuid_id WHERE t.{pk} IS NULL"
         )
 
     # --- storing --------------------------------------------------------------------
@@ -159,20 +243,38 @@ class Statements:
         if beside_known:
             conditions = [
                 *conditions,
-                f"NOT EXISTS (SELECT FROM {_MAPPINGS} k WHERE {self._is_ours('k')} "
-                "AND k.legacy_id = s.key_)",
+                # A number, not NOT EXISTS: see _looked_up.
+                f"(SELECT k.legacy_id FROM {_MAPPINGS} k WHERE {self._is_ours('k')} "
+                "AND k.legacy_id = s.key_) IS NULL",
             ]
         pk = _name(self._options.pk.column)
         return (
             f"WITH written AS ({self._insert} "
-            f"SELECT s.uuid_, {self._values} FROM {STAGE} s {self._joins}{_where(conditions)} "
+            f"SELECT s.uuid_, {self._values()} FROM {STAGE} s {self._joins}{self._defaults_join}"
+            f"{_where(conditions)} "
             f"RETURNING {pk} AS uuid_id, {target_sql(self.entity)} AS target_checksum) "
             f"INSERT INTO {_MAPPINGS} (id, entity_type, legacy_id, uuid_id, migration_batch, "
-            "validation_status, source_table, target_table, checksum, target_checksum, metadata) "
+            "validation_status, source_table, target_table, checksum, target_checksum, "
+            "last_synced, metadata) "
             f"SELECT s.uuid_, {literal(self.entity.name)}, s.key_, s.uuid_, "
             f"{literal(batch)}, 'pending', {literal(source_table)}, "
-            f"{literal(self._options.db_table)}, s.checksum_, w.target_checksum, '{{}}' "
+            f"{literal(self._options.db_table)}, s.checksum_, w.target_checksum, "
+            "s.last_synced_, '{}' "
             f"FROM written w JOIN {STAGE} s ON s.uuid_ = w.uuid_id"
+        )
+
+    @cached_property
+    def keep_changes(self) -> str:
+        """Takes the rows out whose row in the target changed or went since it was last synced,
+        unless it is as the source says now."""
+        table, pk = _name(self._options.db_table), _name(self._options.pk.column)
+        new = ", ".join(self._new_value(name) for name in self._fields)
+        old = ", ".join(f"t.{_name(field.column)}" for field in self._fields.values())
+        return (
+            f"DELETE FROM {STAGE} WHERE key_ IN (SELECT s.key_ FROM {STAGE} s "
+            f"{self._known_join('')} {self._joins} LEFT JOIN {table} t ON t.{pk} = k.uuid_id "
+            f"WHERE t.{pk} IS NULL OR (k.target_checksum <> {target_sql(self.entity, 't.')} "
+            f"AND ROW({old}) IS DISTINCT FROM ROW({new})))"
         )
 
     @cached_property
@@ -197,7 +299,8 @@ class Statements:
         ]
         return (
             f"WITH written AS ({self._insert} "
-            f"SELECT k.uuid_id, {self._values} FROM {STAGE} s {self._known_join('')} {self._joins}"
+            f"SELECT k.uuid_id, {self._values(beside='t.')} "
+            f"FROM {STAGE} s {self._known_join('')} {self._joins}{self._defaults_join}"
             f" LEFT JOIN {table} t ON t.{pk} = k.uuid_id{_where(conditions)} "
             f"ON CONFLICT ({pk}) DO UPDATE SET {sets} RETURNING xmax = 0 AS is_new) "
             "SELECT count(*) FILTER (WHERE is_new), count(*) FILTER (WHERE NOT is_new) FROM written"
@@ -206,16 +309,22 @@ class Statements:
     def refresh_mappings(self, batch: str) -> str:
         """Stores the checksums of the rows that have a mapping, where they differ: (rows)."""
         table, pk = _name(self._options.db_table), _name(self._options.pk.column)
+        is_another = (
+            "(k.checksum, k.target_checksum) IS DISTINCT FROM "
+            f"(s.checksum_, {target_sql(self.entity, 't.')})"
+        )
         return (
-            f"WITH now AS MATERIALIZED (SELECT k.id, s.checksum_ AS checksum, "
-            f"{target_sql(self.entity, 't.')} AS target_checksum "
+            f"WITH now AS MATERIALIZED (SELECT k.id, s.checksum_ AS checksum, s.last_synced_, "
+            f"{target_sql(self.entity, 't.')} AS target_checksum, {is_another} AS is_another "
             f"FROM {STAGE} s {self._known_join('')} {self._joins} "
             f"JOIN {table} t ON t.{pk} = k.uuid_id{_where(self._resolved)}), "
             f"changed AS (UPDATE {_MAPPINGS} m SET checksum = now.checksum, "
-            f"target_checksum = now.target_checksum, migration_batch = {literal(batch)}, "
+            f"target_checksum = now.target_checksum, last_synced = now.last_synced_, "
+            f"migration_batch = {literal(batch)}, "
             "migration_timestamp = statement_timestamp(), validation_status = 'pending' "
-            "FROM now WHERE m.id = now.id AND (m.checksum, m.target_checksum) "
-            "IS DISTINCT FROM (now.checksum, now.target_checksum)) "
+            # The array has them looked up one by one: mostly few of the batch are others.
+            "FROM now WHERE m.id = now.id AND now.is_another "
+            "AND m.id = ANY (ARRAY(SELECT now.id FROM now WHERE now.is_another))) "
             "SELECT count(*) FROM now"
         )
 
@@ -228,6 +337,10 @@ class Statements:
     @cached_property
     def _fields(self) -> dict[str, Any]:
         return {name: self._options.get_field(name) for name in self.entity.columns}
+
+    @cached_property
+    def _families(self) -> dict[str, Family]:
+        return {value.field: value.converter.makes for value in self.entity.values}
 
     def _is_key(self, name: str) -> bool:
         return isinstance(self.entity.columns[name], ForeignKey)
@@ -249,13 +362,15 @@ class Statements:
         return f"{alias}.entity_type = {literal(self.entity.name)}"
 
     def _known_join(self, kind: str) -> str:
-        return f"{kind} JOIN {_MAPPINGS} k ON {self._is_ours('k')} AND k.legacy_id = s.key_"
+        return _looked_up(kind, "k", f"{self._is_ours('k')} AND k.legacy_id = s.key_")
 
     @staticmethod
     def _key_join(kind: str, alias: str, name: str, column: ForeignKey) -> str:
-        return (
-            f"{kind} JOIN {_MAPPINGS} {alias} ON {alias}.entity_type = {literal(column.entity)} "
-            f"AND {alias}.legacy_id = s.{_name(name)}"
+        return _looked_up(
+            kind,
+            alias,
+            f"{alias}.entity_type = {literal(column.entity)} "
+            f"AND {alias}.legacy_id = s.{_name(name)}",
         )
 
     @cached_property
@@ -288,11 +403,18 @@ class Statements:
         )
         return f"INSERT INTO {_name(self._options.db_table)} ({columns})"
 
-    @cached_property
-    def _values(self) -> str:
-        return ", ".join(
-            [*(self._new_value(name) for name in self._fields), *(f.sql for f in self._filled)]
-        )
+    def _values(self, beside: str = "") -> str:
+        """`beside` is the prefix of the row that may be there already."""
+        filled = [
+            # The row that is there was made nothing for, and keeps its own.
+            f"coalesce({each.sql}, {beside}{each.column})" if beside and each.made_by else each.sql
+            for each in self._filled
+        ]
+        return ", ".join([*(self._new_value(name) for name in self._fields), *filled])
+
+    @property
+    def _defaults_join(self) -> str:
+        return f" LEFT JOIN {DEFAULTS} d ON d.uuid_ = s.uuid_" if self.made else ""
 
     @cached_property
     def _filled(self) -> tuple[Filled, ...]:
@@ -309,7 +431,10 @@ class Statements:
             elif field.db_default is NOT_PROVIDED and not (
                 field.null and field.default is NOT_PROVIDED
             ):
-                yield Filled(column, self._default(field, kind), True)
+                if callable(field.default) and field.default not in _CONSTANT:
+                    yield Filled(column, f"d.{column}", True, made_by=field)
+                else:
+                    yield Filled(column, self._default(field, kind), True)
 
     def _default(self, field: models.Field[Any, Any], kind: str) -> str:
         value = field.get_db_prep_save(field.get_default(), self.connection)
@@ -318,6 +443,22 @@ class Statements:
         # As psycopg writes it in a statement.
         with self.connection.cursor() as cursor:
             return f"{cursor.mogrify('%s', [value])}::{kind}"
+
+
+def _looked_up(kind: str, alias: str, condition: str) -> str:
+    """The join of each staged row with its mapping, by the mapping's index on legacy ids.
+
+    LIMIT keeps it to that. Joined freely, a planner that has no statistics of a mapping just loaded
+    takes an entity's part of it for tiny, and reads all of it for each batch, however small.
+    """
+    return (
+        f"{kind} JOIN LATERAL (SELECT * FROM {_MAPPINGS} {alias} WHERE {condition} LIMIT 1) "
+        f"{alias} ON true"
+    )
+
+
+def _numbers(keys: Iterable[int]) -> str:
+    return ", ".join(str(int(key)) for key in keys)
 
 
 def _where(conditions: list[str]) -> str:

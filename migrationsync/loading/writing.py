@@ -6,14 +6,16 @@ that is possible, else by halving the batch down to the row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from django.db import DatabaseError, connections, router, transaction
+from django.db.models import UniqueConstraint
 
 from migrationsync.converters import ConversionError
 from migrationsync.identifiers import uuid7_texts
+from migrationsync.last_synced import field_of
 from migrationsync.loading import quarantine
 from migrationsync.loading.preparing import Prepared
 from migrationsync.loading.refusals import Refusal
@@ -25,16 +27,22 @@ BLOCK = 1_000
 # What a row can be at fault for, by the first characters of SQLSTATE: its data, a constraint,
 # a trigger that refused it, an index that has no room for it.
 _ROWS_FAULT = ("22", "23", "P0001", "54000")
+# A null and a CHECK: there the database's detail is the whole row, which is kept anyway.
+_DETAIL_IS_ROW = ("23502", "23514")
+# Of what the database says about a value.
+DETAIL_CHARACTERS = 300
 _GONE = "points to a row of {}, but there is none (not brought over yet, or refused itself)"
 
 
 @dataclass(frozen=True)
 class Written:
-    """What became of a batch's rows. `unchanged` were as the source says already."""
+    """What became of a batch's rows. `unchanged` were as the source says already; `kept` weren't,
+    and are left as the target has them."""
 
     inserted: int = 0
     updated: int = 0
     unchanged: int = 0
+    kept: int = 0
     refusals: list[Refusal] = field(default_factory=list)
 
     def __add__(self, other: Written) -> Written:
@@ -42,19 +50,32 @@ class Written:
             self.inserted + other.inserted,
             self.updated + other.updated,
             self.unchanged + other.unchanged,
+            self.kept + other.kept,
             self.refusals + other.refusals,
         )
 
 
-def write(prepared: Prepared, *, batch_name: str) -> Written:
+@dataclass(frozen=True)
+class _Move:
+    """A row that gets its unique values from `holder`, another row of the batch. Legacy keys."""
+
+    names: tuple[str, ...]
+    key: int
+    shown: str
+    holder: int
+
+
+def write(prepared: Prepared, *, batch_name: str, keeps_changes: bool = False) -> Written:
     """Stores the batch, all of it or nothing; `refusals` are in the quarantine.
 
     Commits nothing where the caller has a transaction open, else commits. What the source says
-    wins over what the target has. Idempotent: the same batch again changes nothing. Raises
+    wins over what the target has, unless the batch `keeps_changes`: then a row that was changed
+    in the target, or deleted there, since it was last synced is left as it is, and its mapping
+    too. Idempotent: the same batch again changes nothing. Raises
     SourceUnreachable where a refused row has to be read again, and what the database raises
     that isn't a row's fault.
     """
-    writer = _Writer(prepared, batch_name)
+    writer = _Writer(prepared, batch_name, keeps_changes=keeps_changes)
     with transaction.atomic(using=writer.alias):
         with writer.connection.cursor() as cursor:
             # A batch is small beside what just-in-time compilation is for.
@@ -68,13 +89,16 @@ def write(prepared: Prepared, *, batch_name: str) -> Written:
 
 
 class _Writer:
-    def __init__(self, prepared: Prepared, batch_name: str) -> None:
+    def __init__(self, prepared: Prepared, batch_name: str, *, keeps_changes: bool) -> None:
         self.alias = router.db_for_write(LegacyIdMapping)
         self.connection = connections[self.alias]
         self._entity = prepared.entity
         self._table = prepared.table.name
         self._batch = batch_name
+        self._keeps_changes = keeps_changes
         self._sql = Statements(prepared.entity, self.connection)
+        # Rows that were refused because another has their values.
+        self._taken: set[int] = set()
 
     def store(self, lines: Sequence[str]) -> Written:
         try:
@@ -82,7 +106,22 @@ class _Writer:
         except DatabaseError as error:
             if not _is_rows_fault(error):
                 raise
-        return self._search(lines)
+        self._taken.clear()
+        return self._together(lines, self._search(lines))
+
+    def _together(self, lines: Sequence[str], written: Written) -> Written:
+        """Halving may have parted rows that give each other their values: those once more."""
+        again = {each.key for each in written.refusals} & self._taken
+        if len(again) < 2:
+            return written
+        try:
+            found = self._attempt([s for s in lines if _key(s) in again], looks_closely=True)
+        except DatabaseError as error:
+            if not _is_rows_fault(error):
+                raise
+            return written
+        others = [each for each in written.refusals if each.key not in again]
+        return replace(written, refusals=others) + found
 
     def _search(self, lines: Sequence[str]) -> Written:
         """Some row is at fault: looks at what can be found by sets, then in each half."""
@@ -102,19 +141,30 @@ class _Writer:
             self._stage(lines)
             refusals = self._refused(looks_closely=looks_closely)
             known = self._number(self._sql.known_rows)
-            recreated = updated = unchanged = 0
+            recreated = updated = unchanged = kept = 0
+            if known and self._keeps_changes:
+                # Before unique values are looked at: a row that is left as it is gives none away.
+                kept = self._count(self._sql.keep_changes)
+            taken, moves = self._contested()
+            refusals += taken
+            self._park(moves)
+            if self._sql.made:
+                self._make_defaults()
             if known:
                 # First: the new ones would count as known.
                 recreated, updated = self._row(self._sql.store_known)
-                kept = self._number(self._sql.refresh_mappings(self._batch))
-                unchanged = kept - recreated - updated
+                refreshed = self._number(self._sql.refresh_mappings(self._batch))
+                unchanged = refreshed - recreated - updated
             inserted = self._count(
                 self._sql.insert_new(self._batch, self._table, beside_known=bool(known))
             )
-            written = Written(inserted + recreated, updated, unchanged, refusals)
+            written = Written(inserted + recreated, updated, unchanged, kept, refusals)
             missing = len(lines) - _total(written)
             if missing and self._entity.foreign_keys:
-                written += Written(refusals=self._dangling(looks_closely=False))
+                gone = self._dangling(looks_closely=False)
+                if {each.key for each in gone} & {move.holder for move in moves}:
+                    raise RuntimeError(f"{self._entity}: a row was unmapped while it was stored")
+                written += Written(refusals=gone)
                 missing = len(lines) - _total(written)
             if missing:
                 raise RuntimeError(
@@ -136,7 +186,9 @@ class _Writer:
                     block = lines[begin : begin + BLOCK]
                     keys = uuid7_texts(len(block))
                     rows = zip(keys, block, strict=True)
-                    copy.write("".join([f"{key}\t{line}" for key, line in rows]))
+                    copy.write(
+                        "".join([f"{key}\t{line[:-1]}\t{field_of(line)}\n" for key, line in rows])
+                    )
 
     # --- refusing -----------------------------------------------------------------
 
@@ -149,17 +201,69 @@ class _Writer:
                     Refusal(key, (ConversionError("the row", problem),))
                     for (key,) in self._rows(self._sql.failing(check.sql))
                 ]
-        uniques = self._sql.uniques
-        if self._entity.foreign_keys and (uniques or looks_closely):
+        if self._entity.foreign_keys and (self._sql.uniques or looks_closely):
             refusals += self._dangling(looks_closely=looks_closely)
-        for names in uniques:
-            columns = ", ".join(self._source_column(name) for name in names)
-            problem = f"is another row's already ({', '.join(names)} must be unique)"
-            refusals += [
-                Refusal(key, (ConversionError(shown, problem, columns),))
-                for key, shown in self._rows(self._sql.duplicates(names))
-            ]
         return refusals
+
+    def _contested(self) -> tuple[list[Refusal], list[_Move]]:
+        """The rows whose unique values are another's, taken out, and those that get theirs from
+        another row of the batch."""
+        refused: dict[int, Refusal] = {}
+        moves: list[_Move] = []
+        # By the row that is waited for.
+        waiting: dict[int, list[_Move]] = {}
+        for names in self._sql.uniques:
+            found, blocked = self._rows(self._sql.claims(names)), []
+            for key, shown, is_refused, holder in found:
+                if is_refused or not self._sql.can_park(names):
+                    refused[key] = self._another_has(names, key, shown)
+                    blocked += [] if is_refused else [key]
+                else:
+                    moves.append(_Move(names, key, shown, holder))
+                    waiting.setdefault(holder, []).append(moves[-1])
+            self._take_out(blocked)
+        # Whoever waits for a row that is refused is refused too, and so on.
+        blocked, left = [], list(refused)
+        while left:
+            for move in waiting.get(left.pop(), ()):
+                if move.key not in refused:
+                    refused[move.key] = self._another_has(move.names, move.key, move.shown)
+                    blocked.append(move.key)
+                    left.append(move.key)
+        self._take_out(blocked)
+        self._taken |= refused.keys()
+        return [*refused.values()], [move for move in moves if move.key not in refused]
+
+    def _take_out(self, keys: Sequence[int]) -> None:
+        if keys:
+            self._count(self._sql.take_out(keys))
+
+    def _another_has(self, names: tuple[str, ...], key: int, shown: str) -> Refusal:
+        problem = f"is another row's already ({', '.join(names)} must be unique)"
+        return Refusal(key, (ConversionError(shown, problem, self._source_columns(names)),))
+
+    def _park(self, moves: Sequence[_Move]) -> None:
+        for names in dict.fromkeys(move.names for move in moves):
+            holders = {move.holder for move in moves if move.names == names}
+            self._count(self._sql.park(names, sorted(holders)))
+
+    def _make_defaults(self) -> None:
+        """What Django would call for each new row: none shares another's key or token."""
+        fields = [each.made_by for each in self._sql.made if each.made_by is not None]
+        keys = self._rows(self._sql.new_rows)
+        with self.connection.cursor() as cursor:
+            cursor.execute(self._sql.drop_defaults)
+            cursor.execute(self._sql.create_defaults)
+            with (
+                self.connection.wrap_database_errors,
+                cursor.copy(self._sql.copy_defaults) as copy,
+            ):
+                for (key,) in keys:
+                    values = [
+                        each.get_db_prep_save(each.get_default(), self.connection)
+                        for each in fields
+                    ]
+                    copy.write_row((key, *values))
 
     def _dangling(self, *, looks_closely: bool) -> list[Refusal]:
         refusals = []
@@ -177,16 +281,26 @@ class _Writer:
         """What the database said of one row."""
         diagnosis = getattr(error.__cause__, "diag", None)
         message = (diagnosis and diagnosis.message_primary) or str(error).partition("\n")[0]
+        if diagnosis and diagnosis.message_detail and diagnosis.sqlstate not in _DETAIL_IS_ROW:
+            # Which value, of which key.
+            message = f"{message}: {diagnosis.message_detail[:DETAIL_CHARACTERS]}"
         column = ""
+        options = self._entity.target._meta
         for name in self._entity.columns:
-            target: Any = self._entity.target._meta.get_field(name)
+            target: Any = options.get_field(name)
             if diagnosis and diagnosis.column_name in (target.column, name):
-                column = self._source_column(name)
+                column = self._source_columns([name])
+        for each in options.constraints:
+            is_at_fault = diagnosis and each.name == diagnosis.constraint_name
+            if is_at_fault and isinstance(each, UniqueConstraint):
+                column = self._source_columns(each.fields)
         refused = ConversionError("the row", f"is refused by the database: {message}", column)
-        return Refusal(int(line.partition("\t")[0]), (refused,))
+        return Refusal(_key(line), (refused,))
 
-    def _source_column(self, name: str) -> str:
-        return next(value.source for value in self._entity.values if value.field == name)
+    def _source_columns(self, names: Iterable[str]) -> str:
+        """Of those that the declaration fills."""
+        by_field = {value.field: value.source for value in self._entity.values}
+        return ", ".join(by_field[name] for name in names if name in by_field)
 
     # --- asking -------------------------------------------------------------------
 
@@ -207,10 +321,15 @@ class _Writer:
             return int(cursor.rowcount)
 
 
+def _key(line: str) -> int:
+    return int(line[: line.index("\t")])
+
+
 def _is_rows_fault(error: DatabaseError) -> bool:
     state = getattr(error.__cause__, "sqlstate", None) or ""
     return state.startswith(_ROWS_FAULT)
 
 
 def _total(written: Written) -> int:
-    return written.inserted + written.updated + written.unchanged + len(written.refusals)
+    stored = written.inserted + written.updated + written.unchanged
+    return stored + written.kept + len(written.refusals)

@@ -122,6 +122,47 @@ def test_check_in_python_refuses_its_row_only() -> None:
     ]
 
 
+def test_check_that_raises_refuses_its_row_only() -> None:
+    check = Check("is dear", lambda row: row["born_on"] > dt.date(2000, 1, 1))
+    entity = authors(checks=[Check("is named", lambda row: row["name"]), check])
+    rows = [(1, "Ada", "", dt.date(2001, 1, 1), "a"), (2, "Bea", "", None, "b")]
+    converted = convert_rows(entity, rows)
+    assert [line.split("\t")[0] for line in converted.lines] == ["1"]
+    (refusal,) = converted.refusals
+    assert (refusal.key, refusal.reasons[0]["value"]) == (2, "'the row'")
+    problem = refusal.reasons[0]["problem"]
+    assert problem.startswith("is refused: it can't be told that it is dear: TypeError: ")
+    assert "NoneType" in problem
+
+
+class Halved(Text):
+    """A team's own, with a mistake in it."""
+
+    def convert(self, value):
+        return str(10 / (int(value) - 1))
+
+
+def test_converter_that_raises_refuses_its_row_only_with_the_column() -> None:
+    entity = authors(columns={"name": Column("name", Halved()), "motto": Column()})
+    rows = [(1, "1", "", "a"), (2, "3", "", "b"), (3, "x\x00", "y" * 21, "c")]
+    converted = convert_rows(entity, rows)
+    assert [line.split("\t")[0] for line in converted.lines] == ["2"]
+    assert [
+        [(each["column"], each["problem"].partition(" or ")[0]) for each in refusal.reasons]
+        for refusal in converted.refusals
+    ] == [
+        [("name", "Halved can't convert: it raised ZeroDivisionError: division by zero")],
+        [
+            (
+                "name",
+                "Halved can't convert: it raised ValueError: invalid literal for int() with base "
+                "10: 'x\\x00'",
+            ),
+            ("motto", "is longer than 20 characters"),
+        ],
+    ]
+
+
 def test_refusal_keeps_the_row_as_json_that_can_be_stored() -> None:
     row = (5, "x\x00\ud800" + "y" * 4999, b"\xff" * 900, dt.date(2024, 1, 1), "sum")
     (refusal,) = convert_rows(authors(), [row]).refusals

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import dataclasses
 import uuid
 
 import pytest
 from django.db import connection, connections
 
+from migrationsync import last_synced
 from migrationsync.checksums import source_sql, target_sql
 from migrationsync.dispatch.legacy.making import make_legacy
 from migrationsync.dispatch.models import Doctor, Office, Order, Product, Profile
-from migrationsync.entities import Column, ForeignKey, entities
+from migrationsync.entities import Check, Column, ForeignKey, entities
 from migrationsync.loading import load_batch, load_rows, prepare, retry_quarantined, write
 from migrationsync.models import LegacyIdMapping, QuarantinedRow
+from migrationsync.services.jobs import create_job
 from migrationsync.source import SourceUnreachable
+from tests.migrationsync.syncing import sync
 
 pytestmark = pytest.mark.django_db
 SMALL = 0.001
@@ -173,6 +177,20 @@ def test_keys_are_in_the_order_of_the_legacy_keys(made) -> None:
 # --- what changed in the source ---------------------------------------------------------
 
 
+def test_last_synced_values_are_those_of_the_target(made) -> None:
+    load(made)
+    uuids = {(row.entity_type, row.legacy_id): row.uuid_id for row in LegacyIdMapping.objects.all()}
+    for entity in entities.in_order():
+        rows = {row.pk: row for row in entity.target.objects.all()}
+        for mapping in LegacyIdMapping.objects.filter(entity_type=entity.name):
+            found = last_synced.values(entity, mapping.last_synced)
+            for name, value in found.items():
+                field = entity.target._meta.get_field(name)
+                if name in entity.foreign_keys:
+                    value = uuids[entity.foreign_keys[name].entity, value]
+                assert value == getattr(rows[mapping.uuid_id], field.attname)
+
+
 def test_changed_row_keeps_its_uuid(made, run) -> None:
     load(made, "offices")
     before = mapped("offices", 1)
@@ -210,6 +228,33 @@ def test_source_wins_over_what_the_target_has(made) -> None:
     assert Office.objects.get(pk=before.uuid_id).name == name
     assert Office.objects.filter(pk=mapped("offices", 2).uuid_id).exists()
     assert mapped("offices", 1).target_checksum == before.target_checksum
+
+
+def test_changes_of_the_target_are_kept_where_that_is_asked_for(made, run) -> None:
+    """Row 1 is changed in the target, row 2 deleted there, row 3 changed in the source alone."""
+    load(made, "offices")
+    before = {key: mapped("offices", key) for key in (1, 2, 3)}
+    Office.objects.filter(pk=before[1].uuid_id).update(city="Ours")
+    Office.objects.filter(pk=before[2].uuid_id).delete()
+    run("UPDATE dispatch_office SET city = 'Theirs'")
+
+    entity = entities.get("offices")
+    table = made.check([entity])["offices"]
+    batch = prepare(entity, made, table, size=10)
+    found = write(batch, batch_name="second", keeps_changes=True)
+    assert (found.kept, found.updated, found.inserted) == (2, 1, 0)
+    assert Office.objects.get(pk=before[1].uuid_id).city == "Ours"
+    assert not Office.objects.filter(pk=before[2].uuid_id).exists()
+    assert Office.objects.get(pk=before[3].uuid_id).city == "Theirs"
+    for key in (1, 2):
+        assert mapped("offices", key).checksum == before[key].checksum
+    assert mapped("offices", 3).checksum != before[3].checksum
+
+    # Where both sides made the same change there is nothing to keep.
+    Office.objects.filter(pk=before[1].uuid_id).update(city="Theirs")
+    found = write(batch, batch_name="third", keeps_changes=True)
+    assert (found.kept, found.updated, found.unchanged) == (1, 0, 2)
+    assert mapped("offices", 1).checksum != before[1].checksum
 
 
 def test_deleted_row_is_left_out_and_one_that_came_over_stays(made, run) -> None:
@@ -368,6 +413,27 @@ def test_check_in_sql_refuses_its_row_only(made, run) -> None:
     assert Order.objects.count() == found["inserted"]
 
 
+def test_check_that_raises_costs_its_row_only(made, run) -> None:
+    run("UPDATE dispatch_office SET rent = 800, phone = NULL, deleted = NULL")
+    run("UPDATE dispatch_office SET rent = NULL WHERE id = 2")
+
+    def is_dear(row):
+        if row["name"] == "odd":
+            raise ValueError("\x00 \ud800 is odd")
+        return row["monthly_rent"] > 0
+
+    run("UPDATE dispatch_office SET name = 'odd' WHERE id = 3")
+    entity = dataclasses.replace(
+        entities.get("offices"), checks=[Check("costs something", is_dear)]
+    )
+    loaded = load_batch(entity, made, made.table(entity.source), size=10, batch_name="first")
+    assert (loaded.inserted, loaded.quarantined) == (1, 2)
+    ((_, problem),) = reasons("offices", 2)
+    assert problem.startswith("is refused: it can't be told that it costs something: TypeError: ")
+    ((_, problem),) = reasons("offices", 3)
+    assert problem.endswith("ValueError: \\x00 \\ud800 is odd")
+
+
 def test_quarantine_is_closed_for_rows_that_are_deleted_or_gone(made, run) -> None:
     run("UPDATE dispatch_office SET deleted = NULL, phone = 'none'")
     load(made, "offices")
@@ -429,6 +495,12 @@ def test_awkward_texts_come_over_as_they_are(made, run, in_sql) -> None:
         for row in LegacyIdMapping.objects.all()
     }
     assert names == {number: name.strip(" \u00a0\r\n") for number, name in enumerate(AWKWARD)}
+    offices = entities.get("offices")
+    kept = {
+        row.legacy_id: last_synced.values(offices, row.last_synced)["name"]
+        for row in LegacyIdMapping.objects.all()
+    }
+    assert kept == names
 
 
 def test_key_that_may_be_null_stays_null_where_it_is(made, run, monkeypatch) -> None:
@@ -451,3 +523,20 @@ def test_key_that_may_be_null_stays_null_where_it_is(made, run, monkeypatch) -> 
     loaded = load_batch(declared, made, table, size=10, batch_name="first")
     assert (loaded.inserted, loaded.quarantined) == (1, 1)
     assert Product.objects.get().order_id is None
+
+
+def test_sync_takes_over_values_that_two_rows_swapped(made, run, doctors) -> None:
+    job = create_job(
+        job_name="Doctors",
+        entities_to_sync=["doctors"],
+        source_alias=made.alias,
+        by=None,
+    )
+    run("UPDATE dispatch_doctor SET licence = 'L0' WHERE id = 1")
+    run("UPDATE dispatch_doctor SET licence = 'L1' WHERE id = 2")
+    run("UPDATE dispatch_doctor SET licence = 'L2' WHERE id = 1")
+    sync(job, "sync")
+    licences = {key: Doctor.objects.get(pk=mapped("doctors", key).uuid_id).licence
+                for key in (1, 2, 3)}  # fmt: skip
+    assert licences == {1: "L2", 2: "L1", 3: "L3"}
+    assert not QuarantinedRow.objects.filter(resolved_at=None).exists()
