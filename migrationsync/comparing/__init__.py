@@ -3,15 +3,8 @@
 from migrationsync.comparing.changed_since import ChangedSince, NoTimes
 from migrationsync.comparing.differential import Differential
 from migrationsync.comparing.explaining import Explanation, explain
-from migrationsync.comparing.results import (
-    ComparisonType,
-    Cursor,
-    Difference,
-    Finding,
-    Kind,
-    Segment,
-    findings,
-)
+from migrationsync.comparing.results import Cursor, Difference, Finding, Segment, findings
+from migrationsync.differences import ComparisonType, Kind
 
 __all__ = [
     "ChangedSince",

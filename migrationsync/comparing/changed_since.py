@@ -13,11 +13,13 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from migrationsync.columns import Family, SourceColumn
-from migrationsync.comparing.differential import SEGMENT_ROWS, combined
-from migrationsync.comparing.results import Cursor, Difference, Kind, Segment
-from migrationsync.comparing.sides import SourceSide, StoredSide, TargetState
+from migrationsync.comparing.differential import SEGMENT_ROWS, of_mapped
+from migrationsync.comparing.results import Cursor, Difference, Segment
+from migrationsync.comparing.sides import SourceSide, StoredSide
 from migrationsync.converters import DateTime
+from migrationsync.differences import Kind
 from migrationsync.entities import Entity
+from migrationsync.models import LegacyIdMapping
 from migrationsync.source import Source
 
 # No clock is further behind UTC than this, and none is ever set back by as much as the other.
@@ -77,12 +79,9 @@ class ChangedSince:
                 if checksum is not None:
                     kind = Kind.QUARANTINED if key in quarantined else Kind.MISSING
                     differences.append(Difference(kind, key))
-            elif checksum != before.checksum:
-                kind = Kind.DELETED_IN_SOURCE if checksum is None else Kind.SOURCE_CHANGED
-                source = Difference(kind, key, before.uuid)
-                is_same = before.target is TargetState.SAME
-                target = None if is_same else (before.target, before.uuid)
-                differences.append(combined(key, source, target))
+            elif (checksum or LegacyIdMapping.GONE) != before.stored.checksum:
+                # What only the target changed isn't looked for, so isn't told either.
+                differences += filter(None, [of_mapped(key, checksum, before)])
         is_last = len(rows) < size
         going_on = None if is_last else {"at": rows[-1][2], "key": rows[-1][0]}
         return Segment(differences, len(rows), going_on)

@@ -23,6 +23,9 @@ SUMMING = {"enable_sort": "off", "parallel_setup_cost": "0", "parallel_tuple_cos
 # And of a range of the mapping: neighbours by legacy id mostly are neighbours by UUID, so to look
 # them up one by one is quick, where it would read all of the target for every range.
 LOOKING_UP = {"enable_hashjoin": "off", "enable_mergejoin": "off"}
+# And of two ranges of one kind of key: neither is small. Behind what ANALYZE has seen, where new
+# keys in the order of time are, it expects a single row and would compare every row with all.
+SIDE_BY_SIDE = {"enable_nestloop": "off"}
 
 _SUMS = {
     "postgresql": (f"sum(('x' || left({{e}}, {_DIGITS}))::bit(60)::bigint)",),

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from migrationsync import last_synced
 from migrationsync.entities import Entity, RowError
 from migrationsync.entities.declarations import Value
+from migrationsync.lookup import uuid_of
 from migrationsync.models import LegacyIdMapping
 from migrationsync.source import Source
 
@@ -22,7 +24,7 @@ class Explanation:
     nobody kept it. `differing` are the fields in which `legacy` and `current` aren't alike.
     """
 
-    legacy_id: int
+    legacy_id: int | None
     uuid: UUID | None
     legacy: Mapping[str, Any] | None
     last_synced: Mapping[str, Any] | None
@@ -36,7 +38,7 @@ def explain(entity: Entity, source: Source, legacy_id: int) -> Explanation:
     mapping = LegacyIdMapping.objects.filter(entity_type=entity.name, legacy_id=legacy_id).first()
     uuid = mapping.uuid_id if mapping else None
     current = _current(entity, uuid) if uuid else None
-    last_synced = mapping.metadata.get("last_synced") if mapping else None
+    before = _last_synced(entity, mapping) if mapping else None
     legacy, problems = _legacy(entity, source, legacy_id)
     differing: tuple[str, ...] = ()
     if legacy is not None and current is not None and not problems:
@@ -46,7 +48,7 @@ def explain(entity: Entity, source: Source, legacy_id: int) -> Explanation:
             if _text(entity, value, legacy[value.field])
             != _text(entity, value, current[value.field])
         )
-    return Explanation(legacy_id, uuid, legacy, last_synced, current, differing, problems)
+    return Explanation(legacy_id, uuid, legacy, before, current, differing, problems)
 
 
 def _legacy(
@@ -66,10 +68,7 @@ def _legacy(
     for name, foreign_key in entity.foreign_keys.items():
         if values[name] is None:
             continue
-        found = LegacyIdMapping.objects.filter(
-            entity_type=foreign_key.entity, legacy_id=values[name]
-        ).values_list("uuid_id", flat=True)
-        uuid = found.first()
+        uuid = uuid_of(foreign_key.entity, values[name])
         if uuid is None:
             problems.append(
                 f"{foreign_key.source}: {values[name]} isn't among the migrated "
@@ -77,6 +76,18 @@ def _legacy(
             )
         values[name] = uuid
     return values, tuple(problems)
+
+
+def _last_synced(entity: Entity, mapping: LegacyIdMapping) -> dict[str, Any] | None:
+    found = last_synced.values(entity, mapping.last_synced)
+    if found is None:
+        return None
+    return {
+        name: uuid_of(entity.foreign_keys[name].entity, value)
+        if name in entity.foreign_keys and value is not None
+        else value
+        for name, value in found.items()
+    }
 
 
 def _current(entity: Entity, uuid: UUID) -> dict[str, Any] | None:

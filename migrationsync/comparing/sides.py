@@ -23,6 +23,7 @@ from migrationsync.source import Source, Table
 from migrationsync.source.schema import quoted as quoted_table
 
 NO_SETTINGS: Mapping[str, str] = {}
+GONE = LegacyIdMapping.GONE
 
 
 class Keys(NamedTuple):
@@ -34,12 +35,16 @@ class Keys(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Neighbouring rows: how many, the sum of their checksums, and their keys' range."""
+    """Neighbouring rows: how many, the sum of their checksums, and their keys' range.
+
+    `changed`: of how many the row in the target isn't as it was, where that was looked at.
+    """
 
     rows: int
     total: int
     first: int
     last: int
+    changed: int = 0
 
 
 Groups = dict[int, Group]
@@ -53,12 +58,29 @@ class TargetState(enum.StrEnum):
     GONE = "gone"
 
 
+class Stored(NamedTuple):
+    """What the mapping says of a legacy row. `target_is_gone`: it was accepted that the target
+    has none."""
+
+    checksum: str
+    uuid: uuid.UUID
+    target_is_gone: bool
+
+
+class TargetChange(NamedTuple):
+    """What became of a mapped row in the target. `source_is_gone`: it was accepted that the
+    source has none, and not only a key reserved for a row that is to be added there."""
+
+    state: TargetState
+    uuid: uuid.UUID
+    source_is_gone: bool
+
+
 @dataclass(frozen=True)
 class Mapped:
     """What the mapping says of a legacy row, with the state of the row in the target."""
 
-    uuid: uuid.UUID
-    checksum: str
+    stored: Stored
     target: TargetState
 
 
@@ -118,20 +140,17 @@ class SourceSide:
         checksum = self.checksum
         if self.deleted:
             checksum = f"CASE WHEN NOT ({self.deleted}) THEN {checksum} END"
+        found = f"SELECT {self.key}, {checksum}, {text} FROM {self._table}".replace("%", "%%")
+        name, own_key = name.replace("%", "%%"), self.key.replace("%", "%%")
         where, parameters = f"{name} >= %s", [since]
         if after is not None:
             at, key = after
-            where = f"{name} >= %s AND ({name} > %s OR {self.key} > {key:d})"
+            where = f"{name} >= %s AND ({name} > %s OR {own_key} > {key:d})"
             parameters = [at, at]
-        statement = (f"SELECT {self.key}, {checksum}, {text} FROM {self._table} WHERE ").replace(
-            "%", "%%"
+        rows = self._asked(
+            f"{found} WHERE {where} ORDER BY {name}, {own_key} LIMIT {limit:d}", parameters
         )
-        return [
-            (int(key), found, at)
-            for key, found, at in self._asked(
-                f"{statement}{where} ORDER BY {name}, {self.key} LIMIT {limit:d}", parameters
-            )
-        ]
+        return [(int(key), checksum, at) for key, checksum, at in rows]
 
     def _asked(
         self,
@@ -157,7 +176,15 @@ class StoredSide:
         self._target = connection.ops.quote_name(options.db_table)
         key = options.pk.column if options.pk else None
         self._id = "t." + connection.ops.quote_name(key or "id")
-        self._is_changed = f"m.target_checksum <> {target_sql(entity, 't.')}".replace("%", "%%")
+        checksum = target_sql(entity, "t.").replace("%", "%%")
+        # A row that is gone is no difference where that was accepted.
+        self._state = (
+            f"CASE WHEN {self._id} IS NULL THEN "
+            f"CASE m.target_checksum WHEN '{GONE}' THEN '{TargetState.SAME}' "
+            f"ELSE '{TargetState.GONE}' END "
+            f"WHEN m.target_checksum <> {checksum} THEN '{TargetState.CHANGED}' "
+            f"ELSE '{TargetState.SAME}' END"
+        )
 
     def keys(self, after: int | None, limit: int) -> Keys | None:
         where = "" if after is None else f"AND legacy_id > {after:d} "
@@ -169,51 +196,58 @@ class StoredSide:
             )
         )
 
-    def groups(self, first: int, last: int, width: int) -> Groups:
-        return _groups(
-            self._asked(
-                f"SELECT {dialect.group('postgresql', 'legacy_id', width)}, count(*), "
-                f"min(legacy_id), max(legacy_id), {dialect.sums('postgresql', 'checksum')} "
-                f"FROM {self._mapping} WHERE entity_type = %s "
-                f"AND {_within('legacy_id', [(first, last)])} GROUP BY 1",
-                settings=dialect.SUMMING,
-            )
-        )
-
-    def checksums(self, ranges: Ranges) -> dict[int, tuple[str, uuid.UUID]]:
+    def groups(self, first: int, last: int, width: int, *, with_target: bool) -> Groups:
+        """In one pass over the mapping; the target is looked at beside it."""
+        alive = f"FILTER (WHERE m.checksum <> '{GONE}')"
+        changed, target, settings = "0", "", dialect.SUMMING
+        if with_target:
+            changed = f"count(*) FILTER (WHERE {self._state} <> '{TargetState.SAME}')"
+            target = f"LEFT JOIN {self._target} t ON {self._id} = m.uuid_id"
+            settings = dialect.SUMMING | dialect.LOOKING_UP
         rows = self._asked(
-            f"SELECT legacy_id, checksum, uuid_id FROM {self._mapping} "
-            f"WHERE entity_type = %s AND {_within('legacy_id', ranges)}"
+            f"SELECT {dialect.group('postgresql', 'm.legacy_id', width)}, count(*) {alive}, "
+            f"min(m.legacy_id), max(m.legacy_id), {changed}, "
+            f"coalesce({dialect.sums('postgresql', 'm.checksum')} {alive}, 0) "
+            f"FROM {self._mapping} m {target} WHERE m.entity_type = %s "
+            f"AND {_within('m.legacy_id', [(first, last)])} GROUP BY 1",
+            settings=settings,
         )
-        return {key: (checksum, uuid_id) for key, checksum, uuid_id in rows}
+        return {
+            number: Group(count, int(total), low, high, changed)
+            for number, count, low, high, changed, total in rows
+        }
 
-    def target_differences(self, first: int, last: int) -> dict[int, tuple[TargetState, uuid.UUID]]:
+    def checksums(self, ranges: Ranges) -> dict[int, Stored]:
+        rows = self._asked(
+            f"SELECT legacy_id, checksum, uuid_id, target_checksum = '{GONE}' "
+            f"FROM {self._mapping} WHERE entity_type = %s AND {_within('legacy_id', ranges)}"
+        )
+        return {key: Stored(*stored) for key, *stored in rows}
+
+    def target_differences(self, ranges: Ranges) -> dict[int, TargetChange]:
         """The mapped rows whose row in the target changed, or is gone."""
         rows = self._asked(
-            f"SELECT m.legacy_id, m.uuid_id, {self._id} IS NULL FROM {self._mapping} m "
-            f"LEFT JOIN {self._target} t ON {self._id} = m.uuid_id WHERE m.entity_type = %s "
-            f"AND {_within('m.legacy_id', [(first, last)])} "
-            f"AND ({self._id} IS NULL OR {self._is_changed})",
+            f"SELECT * FROM (SELECT m.legacy_id, {self._state} AS state, m.uuid_id, "
+            f"m.checksum = '{GONE}' AND m.target_checksum <> '{GONE}' FROM {self._mapping} m "
+            f"LEFT JOIN {self._target} t ON {self._id} = m.uuid_id "
+            f"WHERE m.entity_type = %s AND {_within('m.legacy_id', ranges)}) AS found "
+            f"WHERE state <> '{TargetState.SAME}'",
             settings=dialect.LOOKING_UP,
         )
         return {
-            key: (TargetState.GONE if is_gone else TargetState.CHANGED, uuid_id)
-            for key, uuid_id, is_gone in rows
+            key: TargetChange(TargetState(state), uuid_id, source_is_gone)
+            for key, state, uuid_id, source_is_gone in rows
         }
 
     def mapped(self, keys: Sequence[int]) -> dict[int, Mapped]:
         rows = self._asked(
-            "SELECT m.legacy_id, m.uuid_id, m.checksum, CASE "
-            f"WHEN {self._id} IS NULL THEN '{TargetState.GONE}' "
-            f"WHEN {self._is_changed} THEN '{TargetState.CHANGED}' ELSE '{TargetState.SAME}' END "
-            f"FROM {self._mapping} m LEFT JOIN {self._target} t ON {self._id} = m.uuid_id "
+            f"SELECT m.legacy_id, m.checksum, m.uuid_id, m.target_checksum = '{GONE}', "
+            f"{self._state} FROM {self._mapping} m "
+            f"LEFT JOIN {self._target} t ON {self._id} = m.uuid_id "
             "WHERE m.entity_type = %s AND m.legacy_id = ANY(%s)",
             list(keys),
         )
-        return {
-            key: Mapped(uuid_id, checksum, TargetState(state))
-            for key, uuid_id, checksum, state in rows
-        }
+        return {key: Mapped(Stored(*stored), TargetState(state)) for key, *stored, state in rows}
 
     def quarantined(self, keys: Sequence[int]) -> set[int]:
         return set(
@@ -236,8 +270,13 @@ class StoredSide:
             rows, last = cursor.fetchone()
             if not rows:
                 return [], 0, None
-            # The range a second time: the planner doesn't carry it over to the mapping.
-            mapped = behind.replace(self._id, "m.uuid_id")
+        # The range a second time: the planner doesn't carry it over to the mapping.
+        mapped = behind.replace(self._id, "m.uuid_id")
+        with (
+            transaction.atomic(),
+            dialect.planned(connection, dialect.SIDE_BY_SIDE),
+            connection.cursor() as cursor,
+        ):
             cursor.execute(
                 f"SELECT {self._id} FROM {self._target} t WHERE {behind} AND {self._id} <= %s "
                 f"AND NOT EXISTS (SELECT FROM {self._mapping} m WHERE m.entity_type = %s "

@@ -76,6 +76,20 @@ def test_goes_on_from_every_cursor_among_rows_of_one_moment(offices) -> None:
         assert behind == order[number * 2 :]
 
 
+def test_column_of_times_may_have_a_percent_sign_in_its_name(offices) -> None:
+    """Half of such a statement is formatted with parameters."""
+    quote = "`" if offices.source.vendor == "mysql" else '"'
+    offices.add(1, 2, 3)
+    offices.legacy(f"ALTER TABLE dispatch_office RENAME COLUMN modified TO {quote}50%s{quote}")
+    columns = {
+        name: dataclasses.replace(each, source="50%s") if each.source == "modified" else each
+        for name, each in ENTITY.columns.items()
+    }
+    entity = dataclasses.replace(ENTITY, changed_at="50%s", columns=columns)
+    segments = ChangedSince(entity, offices.source, TEN_UTC).segments(size=2)
+    assert [each.legacy_id for s in segments for each in s.differences] == [1, 2, 3]
+
+
 def test_index_of_the_column_is_used(offices) -> None:
     offices.legacy("CREATE INDEX office_modified ON dispatch_office (modified)")
     offices.add(*range(1, 4))

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import threading
 import uuid
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -11,10 +13,10 @@ from hypothesis import strategies as st
 from migrationsync.comparing import Differential, Kind, findings
 from migrationsync.comparing.differential import cut, differing
 from migrationsync.comparing.results import PAGE, Difference
-from migrationsync.comparing.sides import Group, Keys
+from migrationsync.comparing.sides import Group, Keys, SourceSide, StoredSide
 from migrationsync.dispatch.models import Office
 from migrationsync.models import LegacyIdMapping, QuarantinedRow
-from migrationsync.source import SchemaDrift
+from migrationsync.source import SchemaDrift, SourceUnreachable
 from tests.migrationsync.comparing.offices import ENTITY, NOON, found
 
 
@@ -29,6 +31,27 @@ def extra_office():
 def test_sides_that_are_alike_have_no_difference(offices) -> None:
     offices.add_both(*range(1, 30))
     assert compared(offices) == []
+
+
+def test_rows_behind_the_statistics_are_not_each_compared_with_all(offices) -> None:
+    offices.add_both(*range(1, 301))
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE offices")
+        cursor.execute("ANALYZE legacy_id_mappings")
+    offices.add_both(*range(301, 601))
+    plans = []
+
+    def explained(execute, sql, params, many, context):
+        if "NOT EXISTS" in sql:
+            with context["connection"].connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN {sql}", params)
+                plans.append("\n".join(line for (line,) in cursor.fetchall()))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explained):
+        assert compared(offices, size=300) == []
+    assert len(plans) == 2
+    assert not any("Nested Loop" in plan for plan in plans)
 
 
 def test_empty_sides_have_no_difference(offices) -> None:
@@ -85,6 +108,29 @@ def test_source_alone_is_told_apart_without_the_target(offices) -> None:
     assert comparison.criteria["sides"] == ["source"]
 
 
+def test_accepted_deletion_is_no_difference_until_the_row_comes_back(offices) -> None:
+    offices.add_both(1, 2, 3, 4)
+    mappings = LegacyIdMapping.objects.filter
+    mappings(legacy_id__in=[1, 2]).update(checksum=LegacyIdMapping.GONE)
+    offices.remove(1, 2)
+    offices.target(3, 4).delete()
+    mappings(legacy_id__in=[3, 4]).update(target_checksum=LegacyIdMapping.GONE)
+    assert compared(offices) == []
+    offices.add(1)
+    offices.target(2).update(name="Celle")
+    uuid_ = mappings(legacy_id=3).get().uuid_id
+    Office.objects.create(id=uuid_, name="Celle", created_at=NOON, updated_at=NOON)
+    offices.change(4)
+    assert compared(offices) == [
+        ("source_changed", 1),
+        ("deleted_in_source", 2),
+        ("target_changed", 3),
+        ("deleted_in_target", 4),
+    ]
+    offices.target(2).delete()
+    assert compared(offices)[1] == ("deleted_in_both", 2)
+
+
 def test_quarantined_row_that_came_over_later_counts_no_more(offices) -> None:
     offices.add(1)
     offices.quarantine(1)
@@ -135,6 +181,18 @@ def test_sparse_keys_are_cut_where_there_are_some(offices, keys) -> None:
     ]
     # One after the other of two keys a side, then one to see that there are no more.
     assert len(segments) <= 2 * (len(keys) // 2 + 2)
+
+
+def test_keys_from_one_end_of_the_range_to_the_other_are_told_apart(offices) -> None:
+    if offices.source.vendor != "sqlite":
+        change = "MODIFY id" if offices.source.vendor == "mysql" else "ALTER id TYPE"
+        offices.legacy(f"ALTER TABLE dispatch_office {change} bigint")
+    far = 1_800_000_000_000_000_000
+    keys = [-(2**63), 1, *(far + each for each in range(20)), 2**63 - 3]
+    offices.add_both(*keys)
+    new = [2, far + 100, far + 101, 4 * far, 2**63 - 2]
+    offices.add(*new)
+    assert compared(offices, size=50_000) == [("missing", key) for key in new]
 
 
 def test_sides_without_a_key_in_common_are_passed_in_bounded_segments(offices) -> None:
@@ -282,3 +340,46 @@ def test_random_edits_of_both_sides_are_found_exactly(offices, edits, new, size)
         if kind := EXPECTED[legacy, target]:
             expected[key] = kind
     assert compared(offices, size=size) == [(expected[key], key) for key in sorted(expected)]
+
+
+def test_both_sides_are_asked_at_once(offices, monkeypatch) -> None:
+    """Each waits until the other is asked, too."""
+    offices.add_both(1)
+    together = threading.Barrier(2, timeout=10)
+
+    def meeting(ask):
+        def asked(*args, **kwargs):
+            together.wait()
+            return ask(*args, **kwargs)
+
+        return asked
+
+    monkeypatch.setattr(SourceSide, "groups", meeting(SourceSide.groups))
+    monkeypatch.setattr(StoredSide, "groups", meeting(StoredSide.groups))
+    assert compared(offices) == []
+
+
+@pytest.mark.parametrize("side", [SourceSide, StoredSide])
+def test_error_of_one_side_ends_the_segment_and_leaves_nothing_running(
+    offices, monkeypatch, side
+) -> None:
+    offices.add_both(1)
+
+    def broken(*args, **kwargs):
+        raise SourceUnreachable("It doesn't answer.")
+
+    monkeypatch.setattr(side, "groups", broken)
+    before = threading.active_count()
+    with pytest.raises(SourceUnreachable):
+        compared(offices)
+    assert threading.active_count() == before
+    monkeypatch.undo()
+    assert compared(offices) == []
+
+
+def test_text_that_isnt_utf8_is_compared_as_any_other(offices) -> None:
+    if offices.source.vendor != "sqlite":
+        pytest.skip("Only SQLite keeps whatever bytes it is given.")
+    offices.add_both(1, 2, 3)
+    offices.legacy("UPDATE dispatch_office SET name = cast(x'4dfc6e' AS text) WHERE id = 2")
+    assert compared(offices) == [("source_changed", 2)]

@@ -8,6 +8,7 @@ from migrationsync.comparing import explain
 from migrationsync.dispatch.legacy.tables import PROFILE
 from migrationsync.dispatch.models import Office, Profile
 from migrationsync.entities import entities
+from migrationsync.loading import load_batch
 from migrationsync.models import LegacyIdMapping
 from tests.migrationsync.comparing.offices import ENTITY, NOON
 
@@ -31,9 +32,15 @@ def test_only_what_is_written_otherwise_does_not_differ(offices) -> None:
 
 
 def test_what_was_last_synced_is_shown_where_it_was_kept(offices) -> None:
-    offices.add_both(1)
-    LegacyIdMapping.objects.update(metadata={"last_synced": {"city": "Bremen"}})
-    assert explain(ENTITY, offices.source, 1).last_synced == {"city": "Bremen"}
+    offices.add(1)
+    load_batch(ENTITY, offices.source, offices.table, size=10, batch_name="first")
+    offices.change(1, column="city", to="Celle")
+    offices.target(1).update(city="Delmenhorst", monthly_rent=None)
+    record = explain(ENTITY, offices.source, 1)
+    assert {**record.current, "city": "", "monthly_rent": decimal.Decimal("812.50")} == (
+        record.last_synced
+    )
+    assert record.legacy["city"] == "Celle"
 
 
 @pytest.mark.parametrize("side", ["legacy", "current"])
