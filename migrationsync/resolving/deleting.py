@@ -1,0 +1,79 @@
+"""Deletes rows of the target by their keys, and finds those that something still points to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db import IntegrityError, InternalError, connection, transaction
+
+from migrationsync.entities import Entity
+from migrationsync.resolving import images
+
+# Foreign keys of one column that stand in a row's way. Those that the database follows itself
+# (cascade, set null) don't.
+_POINTING = """
+SELECT c.conname, quote_ident(n.nspname) || '.' || quote_ident(r.relname), r.relname,
+       quote_ident(a.attname), quote_ident(k.attname)
+FROM pg_constraint c
+JOIN pg_class r ON r.oid = c.conrelid JOIN pg_namespace n ON n.oid = r.relnamespace
+JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1]
+JOIN pg_attribute k ON k.attrelid = c.confrelid AND k.attnum = c.confkey[1]
+WHERE c.contype = 'f' AND c.confrelid = %s::regclass AND c.confdeltype IN ('a', 'r')
+  AND cardinality(c.conkey) = 1 AND c.conparentid = 0"""
+
+
+def delete(entity: Entity, uuids: Sequence[UUID]) -> dict[UUID, str]:
+    """Deletes these rows, one statement for all; answers those that can't be, each with why.
+
+    In the caller's transaction. A row that is gone already counts as deleted.
+    """
+    refused = _pointed_to(entity, uuids)
+    return refused | _delete(entity, [uuid for uuid in uuids if uuid not in refused])
+
+
+def _pointed_to(entity: Entity, uuids: Sequence[UUID]) -> dict[UUID, str]:
+    found: dict[UUID, str] = {}
+    table, key = images.table(entity), images.key_column(entity)
+    with connection.cursor() as cursor:
+        cursor.execute(_POINTING, [table])
+        for constraint, pointing, shown, column, referenced in cursor.fetchall():
+            cursor.execute(
+                f"SELECT t.{key} FROM {table} t WHERE t.{key} = ANY(%s) AND EXISTS "
+                f"(SELECT FROM {pointing} p WHERE p.{column} = t.{referenced})",
+                [list(uuids)],
+            )
+            for (uuid,) in cursor.fetchall():
+                found.setdefault(uuid, _refusal(shown, constraint))
+    return found
+
+
+def _delete(entity: Entity, uuids: Sequence[UUID]) -> dict[UUID, str]:
+    if not uuids:
+        return {}
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                f"DELETE FROM {images.table(entity)} WHERE {images.key_column(entity)} = ANY(%s)",
+                [list(uuids)],
+            )
+            # Else it is looked at when the caller commits: too late to say whose.
+            connection.check_constraints()
+        return {}
+    except (IntegrityError, InternalError) as error:
+        # Something pointed there since, or a trigger refuses it.
+        if len(uuids) == 1:
+            return {uuids[0]: _of_database(error)}
+    middle = len(uuids) // 2
+    return _delete(entity, uuids[:middle]) | _delete(entity, uuids[middle:])
+
+
+def _of_database(error: Exception) -> str:
+    diagnosis = getattr(error.__cause__, "diag", None)
+    if diagnosis is not None and diagnosis.constraint_name:
+        return _refusal(diagnosis.table_name or "another table", diagnosis.constraint_name)
+    return f"The database refuses it: {str(error).partition(chr(10))[0]}"
+
+
+def _refusal(table: str, constraint: str) -> str:
+    return f"A row of {table} still points to it (“{constraint}”): resolve that one first."
