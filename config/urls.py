@@ -25,6 +25,7 @@ urlpatterns = [
     path("api/v1/", include("content.api.urls")),
     path("api/v1/", include("duplication.api.urls")),
     path("api/v1/", include("generation.api.urls")),
+    path("api/v1/sync/", include("migrationsync.api.urls")),
     path("api/v1/schema", SpectacularAPIView.as_view(), name="schema"),
     # Last: what no API path above is, told in the API's own words.
     re_path(r"^api/", problems.unknown_path),

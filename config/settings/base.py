@@ -1,10 +1,13 @@
 """Settings for development; test and production start from here."""
 
 import os
+import zoneinfo
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from django.core.exceptions import ImproperlyConfigured
 
 from config.env import ROOT, env
 from config.legacy import legacy_database
@@ -193,6 +196,13 @@ OPENAI_USD_PER_MILLION_CHARS: Decimal = env("OPENAI_USD_PER_MILLION_CHARS")
 OPENAI_MAX_PARALLEL: int = env("OPENAI_MAX_PARALLEL")
 OPENAI_TIMEOUT_SECONDS: float = env("OPENAI_TIMEOUT_SECONDS")
 
+# --- migration and sync -----------------------------------------------------
+SYNC_MAPPING_CACHE_SIZE: int = env("SYNC_MAPPING_CACHE_SIZE")
+SYNC_REPORT_EXPIRES_HOURS: int = env("SYNC_REPORT_EXPIRES_HOURS")
+SYNC_KEEP_RUNS_DAYS: int = env("SYNC_KEEP_RUNS_DAYS")
+SYNC_KEEP_CHANGES_DAYS: int = env("SYNC_KEEP_CHANGES_DAYS")
+SYNC_KEEP_QUARANTINE_DAYS: int = env("SYNC_KEEP_QUARANTINE_DAYS")
+
 # A switch that nobody created yet is on: a fresh installation works. Its row is
 # read from the database each time, so that flipping it reaches every process.
 WAFFLE_SWITCH_DEFAULT = True
@@ -232,6 +242,10 @@ SPECTACULAR_SETTINGS = {
         "MediaFileStatus": "duplication.models.MediaFile.Status",
         "DriftFindingState": "duplication.models.DriftFinding.State",
         "SegmentState": "generation.models.GenerationSegment.State",
+        "SyncDecision": "migrationsync.api.serializers.selection.DECISIONS",
+        "SyncRecordState": "migrationsync.models.DifferentialRecord.State",
+        "SyncStrategy": "migrationsync.models.differentials.Strategy",
+        "SyncValidationType": "migrationsync.models.MigrationValidationReport.Type",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
@@ -253,7 +267,14 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "login"
 LANGUAGE_CODE = "en-us"
-TIME_ZONE = "UTC"
+TIME_ZONE = env("TIME_ZONE")
+try:
+    zoneinfo.ZoneInfo(TIME_ZONE)
+except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+    raise ImproperlyConfigured(
+        f"TIME_ZONE is “{TIME_ZONE}”: name a time zone as the IANA does, for example "
+        "Europe/Berlin or UTC."
+    ) from error
 USE_TZ = True
 
 # --- files ------------------------------------------------------------------

@@ -8,6 +8,7 @@ import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from typing import Any
 
 import pytest
 from django.db import connection, connections
@@ -106,3 +107,18 @@ def test_use_pool_of_size_zero_leaves_the_connections_alone() -> None:
     pooling.use_pool()
     assert "pool" not in database["OPTIONS"]
     assert database["CONN_MAX_AGE"] == 0
+
+
+def test_pool_holds_the_connections_to_the_own_database_only(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    legacy: dict[str, Any] = {"OPTIONS": {}, "CONN_MAX_AGE": 600}
+    own: dict[str, Any] = {"OPTIONS": {}, "CONN_MAX_AGE": 600}
+    monkeypatch.setattr(connections, "settings", {"default": own, "legacy": legacy})
+    monkeypatch.setattr(connections, "close_all", lambda: None)
+    monkeypatch.setattr("atexit.register", lambda close: None)
+    settings.DATABASE_POOL_SIZE = POOL_SIZE
+    pooling.use_pool()
+    assert own["OPTIONS"]["pool"]["max_size"] == POOL_SIZE
+    # SQLite and MySQL know no pool.
+    assert legacy == {"OPTIONS": {}, "CONN_MAX_AGE": 0}

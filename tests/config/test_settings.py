@@ -165,6 +165,23 @@ def test_queue_broker_chooses_and_only_the_database_is_part_of_transactions(
     assert queue["name"] == "duplicate_episodes"
 
 
+@pytest.mark.processes
+def test_time_zone_is_the_environments_and_utc_without_it() -> None:
+    assert settings_of("base", "TIME_ZONE", **GOOD) == {"TIME_ZONE": "UTC"}
+    found = settings_of("base", "TIME_ZONE", **GOOD, TIME_ZONE="Europe/Berlin")
+    assert found == {"TIME_ZONE": "Europe/Berlin"}
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("zone", ["Berlin", "", "../etc/passwd", "Europe"])
+def test_time_zone_that_there_is_not_is_refused_with_the_way_out(zone: str) -> None:
+    answer = python("-c", "import config.settings.base", **GOOD, TIME_ZONE=zone)
+    assert answer.returncode != 0
+    last = answer.stderr.splitlines()[-1]
+    assert f"TIME_ZONE is “{zone}”" in last
+    assert "Europe/Berlin" in last
+
+
 # --- the feature switches -------------------------------------------------------
 
 

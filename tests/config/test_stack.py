@@ -219,7 +219,7 @@ def test_ensure_accounts_twice_makes_an_administrator_and_an_editor_once() -> No
     )
     assert not editor.has_perm("duplication.delete_duplication")
     assert not editor.has_perm("auth.view_user")
-    assert accounts.editors_token() == accounts.editors_token()
+    assert accounts.token_of(accounts.EDITOR) == accounts.token_of(accounts.EDITOR)
 
 
 @pytest.mark.django_db

@@ -3,7 +3,7 @@ from django.db import connections
 
 from migrationsync.source import Source
 from tests import needs
-from tests.migrationsync.legacies import ENGINES, Legacy, connected
+from tests.migrationsync.legacies import ENGINES, Legacy, connected, empty
 
 _MARKS = {"mysql": [needs.mysql]}
 
@@ -30,7 +30,7 @@ def source(request, _legacies, django_db_blocker):
     with django_db_blocker.unblock():
         database = _legacies(request.param)
         with connected(database.alias, database.config):
-            _empty(database.alias)
+            empty(database.alias)
             yield Source(database.alias)
 
 
@@ -44,13 +44,3 @@ def run(source):
             return cursor.fetchall() if cursor.description else None
 
     return run
-
-
-def _empty(alias):
-    connection = connections[alias]
-    with connection.cursor() as cursor:
-        tables = connection.introspection.get_table_list(cursor)
-        # Views first: they need their tables.
-        for table in sorted(tables, key=lambda table: table.type != "v"):
-            kind = "VIEW" if table.type == "v" else "TABLE"
-            cursor.execute(f"DROP {kind} {connection.ops.quote_name(table.name)}")

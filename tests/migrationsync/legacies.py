@@ -59,3 +59,14 @@ def connected(alias: str, config: dict[str, Any]) -> Iterator[None]:
         connections[alias].close()
         del connections[alias]
         del connections.settings[alias]
+
+
+def empty(alias: str) -> None:
+    """What another test left there is gone, views too."""
+    connection = connections[alias]
+    with connection.cursor() as cursor:
+        tables = connection.introspection.get_table_list(cursor)
+        # Views first: they need their tables.
+        for table in sorted(tables, key=lambda table: table.type != "v"):
+            kind = "VIEW" if table.type == "v" else "TABLE"
+            cursor.execute(f"DROP {kind} {connection.ops.quote_name(table.name)}")

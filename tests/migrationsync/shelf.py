@@ -37,6 +37,37 @@ class Shop(models.Model):
         app_label = "shelf"
 
 
+class Gauge(models.Model):
+    """A field of each type that the dispatch office has none of."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    level = models.FloatField(null=True)
+    token = models.UUIDField(null=True)
+    opens_at = models.TimeField(null=True)
+    lasts = models.DurationField(null=True)
+    seal = models.BinaryField(null=True, max_length=20)
+    plan = models.FileField(max_length=60, blank=True)
+    photo = models.ImageField(max_length=60, blank=True)
+    host = models.GenericIPAddressField(null=True)
+    notes = models.JSONField(null=True)
+    next = models.ForeignKey("self", null=True, on_delete=models.CASCADE)
+
+    class Meta:
+        app_label = "shelf"
+
+
+class Point(models.Field):
+    """A field of a type that nobody knows."""
+
+
+class Map(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    center = Point()
+
+    class Meta:
+        app_label = "shelf"
+
+
 class Log(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7)
     seen_at = models.DateTimeField()

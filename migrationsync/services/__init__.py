@@ -1,0 +1,1 @@
+"""The verbs of the migration: every way in comes through here."""
