@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from migrationsync.converters import Choice, DateTime, Decimal, Phone
+from migrationsync.converters import Boolean, Choice, DateTime, Decimal, Phone
 from migrationsync.dispatch.models import Doctor, Office, Order, Patient, Product, Profile
 from migrationsync.entities import Check, Column, Entity, ForeignKey, register
 
 # The legacy system wrote down what the clock on its wall showed.
-LOCAL = DateTime(zone="Europe/Berlin")
+LOCAL = DateTime(zone="Europe/Berlin", rounded=True)
 PHONE = Phone(country="49")
 TIMES = {"created_at": Column("created", LOCAL), "updated_at": Column("modified", LOCAL)}
 
@@ -24,7 +24,7 @@ register(
             "city": Column(),
             "phone": Column("phone", PHONE),
             "monthly_rent": Column("rent"),
-            "is_active": Column("active", null_as=True),
+            "is_active": Column("active", Boolean(yes="Y", no="N"), null_as=True),
             "opened_on": Column("opened"),
             **TIMES,
         },

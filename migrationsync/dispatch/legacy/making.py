@@ -5,17 +5,28 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator
 
-from django.db import connections, transaction
+from django.db import connections, router, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from migrationsync.dispatch.legacy.rows import Row, rows
 from migrationsync.dispatch.legacy.tables import TABLES, LegacyTable
+from migrationsync.models import LegacyIdMapping
 
 # Its presence says that the six tables beside it are ours to make anew.
 MARK = "dispatch_made_for_encore"
 CHUNK = 5_000
 
 Told = Callable[[LegacyTable, int, int], None]
+
+
+class IsTarget(Exception):
+    """The database is one that the legacy one is to be migrated into."""
+
+    def __init__(self, alias: str) -> None:
+        super().__init__(
+            f"The database “{alias}” is one that a legacy database is migrated into: the tables of "
+            "a source aren't put there."
+        )
 
 
 class NotOurs(Exception):
@@ -33,13 +44,17 @@ def make_legacy(
     """Makes the six tables in the database `alias` and answers how many rows each has.
 
     What an earlier run made is made anew. Tables that nobody here made are replaced with
-    `replace` only; else raises NotOurs before anything is touched. `told` hears (table, rows
-    done, rows in all) after every few thousand. Commits table by table; a run that was stopped
-    is simply started again.
+    `replace` only; else raises NotOurs before anything is touched. Raises IsTarget for the database
+    of our own tables, under whatever alias. `told` hears (table, rows done, rows in all) after
+    every few thousand. Commits table by table; a run that was stopped is simply started again.
     """
+    if alias == router.db_for_write(LegacyIdMapping):
+        raise IsTarget(alias)
     connection = connections[alias]
     with connection.cursor() as cursor:
         present = set(connection.introspection.table_names(cursor))
+    if LegacyIdMapping._meta.db_table in present:
+        raise IsTarget(alias)
     foreign = [table.name for table in TABLES if table.name in present]
     if foreign and MARK not in present and not replace:
         raise NotOurs(alias, foreign)

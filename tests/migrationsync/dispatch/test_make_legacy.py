@@ -5,6 +5,7 @@ import io
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from migrationsync.dispatch.legacy.making import make_legacy
 from migrationsync.dispatch.legacy.rows import LONG_TEXT
@@ -152,5 +153,25 @@ def test_command_leaves_what_others_made(source, run) -> None:
 def test_command_without_a_legacy_database_says_what_to_set() -> None:
     with pytest.raises(CommandError, match="LEGACY_DATABASE_URL"):
         call_command("make_legacy", "--database", "nowhere")
-    with pytest.raises(CommandError, match="above 0"):
-        call_command("make_legacy", "--scale", "0", "--database", "default")
+
+
+@pytest.mark.parametrize("scale", ["0", "-1", "nan", "inf", "-inf", "1e308"])
+def test_command_without_a_scale_of_sense_says_what_is(scale) -> None:
+    with pytest.raises(CommandError, match="above 0, and 1,000 at most"):
+        call_command("make_legacy", f"--scale={scale}", "--database", "default")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("more", [[], ["--replace"]])
+def test_command_never_writes_into_the_target(more) -> None:
+    before = connection.introspection.table_names()
+    with pytest.raises(CommandError, match=r"is migrated into.*LEGACY_DATABASE_URL"):
+        call_command("make_legacy", "--scale=0.001", "--database=default", *more)
+    assert connection.introspection.table_names() == before
+
+
+def test_command_knows_a_target_by_its_tables(source, run) -> None:
+    run("CREATE TABLE legacy_id_mappings (id integer)")
+    with pytest.raises(CommandError, match=f"“{source.alias}” is one that"):
+        command(source, "--replace")
+    assert source.table("dispatch_office") is None

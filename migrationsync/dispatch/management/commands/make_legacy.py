@@ -11,8 +11,11 @@ from django.db import connections
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from migrationsync.dispatch.legacy.making import NotOurs, make_legacy
+from migrationsync.dispatch.legacy.making import IsTarget, NotOurs, make_legacy
 from migrationsync.dispatch.legacy.tables import TABLES, LegacyTable
+
+# 1.2 billion rows: more is a slip of the finger.
+MOST = 1_000
 
 
 class Command(BaseCommand):
@@ -37,8 +40,9 @@ class Command(BaseCommand):
                 f"There is no database “{database}”: set LEGACY_DATABASE_URL, for example to "
                 "sqlite:///legacy.sqlite3, or name another with --database."
             )
-        if scale <= 0:
-            raise CommandError("--scale must be above 0.")
+        # Of NaN, neither is true.
+        if not 0 < scale <= MOST:
+            raise CommandError(f"--scale must be above 0, and {MOST:,} at most.")
         # rich writes to the stream itself: self.stdout ends every piece with a line feed.
         console = Console(file=options.get("stdout") or sys.stdout, highlight=False, markup=False)
         began = time.monotonic()
@@ -61,6 +65,11 @@ class Command(BaseCommand):
 
             try:
                 made = make_legacy(database, scale=scale, seed=seed, replace=replace, told=told)
+            except IsTarget as error:
+                raise CommandError(
+                    f"{error} Set LEGACY_DATABASE_URL, for example to sqlite:///legacy.sqlite3, "
+                    "and leave --database out, or name another."
+                ) from error
             except NotOurs as error:
                 raise CommandError(f"{error} Give --replace to drop them.") from error
         seconds = time.monotonic() - began

@@ -1,0 +1,38 @@
+"""Where a command's words go: to people, or to a script that reads JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, TextIO
+
+from django.core.management.base import BaseCommand
+
+
+class Output:
+    """With `as_json` standard output has the one object and nothing else."""
+
+    def __init__(self, command: BaseCommand, options: dict[str, Any]) -> None:
+        self._command = command
+        self.as_json: bool = options["as_json"]
+        # Not the command's own stream: that ends everything it is given with a line feed, a
+        # bar's parts too.
+        self.progress: TextIO = (
+            options.get("stderr") or sys.stderr
+            if self.as_json
+            else options.get("stdout") or sys.stdout
+        )
+
+    def say(self, *lines: str) -> None:
+        if not self.as_json:
+            for line in lines:
+                self._command.stdout.write(line)
+
+    def cheer(self, line: str) -> None:
+        self.say(self._command.style.SUCCESS(line))
+
+    def tell(self, *parts: dict[str, Any]) -> None:
+        """The object, made of all parts."""
+        if self.as_json:
+            told = {name: value for part in parts for name, value in part.items()}
+            self._command.stdout.write(json.dumps(told))
