@@ -19,7 +19,7 @@ PYTEST = $(BIN)/pytest -n $(JOBS) --dist worksteal
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install demo demo-generate serve test coverage lint format openapi bench bench-duplication bench-watchers bench-neighbours bench-generation clean
+.PHONY: help install demo demo-generate demo-sync serve test coverage lint format openapi bench bench-duplication bench-watchers bench-neighbours bench-generation bench-sync clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ demo: $(INSTALLED) ## Duplicate an episode before your eyes. FILE=path.json, or 
 
 demo-generate: $(INSTALLED) ## Generate an episode's audio, twice: the second from the cache. FILE=path.json
 	@$(BIN)/python manage.py demo_generate $(call demo-option,file)
+
+demo-sync: $(INSTALLED) ## Migrate a legacy database, change both sides, reconcile. SCALE=0.02
+	@$(BIN)/python manage.py demo_sync $(call demo-option,scale)
 
 # FILE=x becomes --file='x'; what isn't given is left out.
 upper = $(shell printf %s '$(1)' | tr a-z A-Z)
@@ -90,7 +93,7 @@ bench-neighbours: $(INSTALLED) ## Measure everyday work beside a duplication. BL
 bench-generation: $(INSTALLED) ## Measure generations beside bare calls to a provider. SEGMENTS=100
 	@$(BIN)/python -m benchmarks.generation $(if $(SEGMENTS),--segments='$(SEGMENTS)')
 
-bench-sync: $(INSTALLED) ## Measure a migration's load beside bare SQL and the ORM. SIZES=100000
+bench-sync: $(INSTALLED) ## Measure a migration's load and comparison beside bare SQL and others. SIZES=100000
 	@$(BIN)/python -m benchmarks.sync $(if $(SIZES),--sizes='$(SIZES)')
 
 clean: ## Remove what was built. Keeps your data: .env, .local (the database), media.

@@ -56,10 +56,10 @@ def ensure_accounts() -> list[Login]:
     return [_login(users.objects.get(username=name)) for name in (ADMINISTRATOR, EDITOR)]
 
 
-def editors_token() -> str:
-    """The key the editor's scripts authenticate with."""
-    editor = get_user_model().objects.get(username=EDITOR)
-    return str(Token.objects.get_or_create(user=editor)[0].key)
+def token_of(username: str) -> str:
+    """The key the user's scripts authenticate with."""
+    user = get_user_model().objects.get(username=username)
+    return str(Token.objects.get_or_create(user=user)[0].key)
 
 
 def _editors_permissions() -> list[Permission]:

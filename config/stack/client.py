@@ -76,7 +76,7 @@ class Client:
         return json.loads(answer)
 
     def watch(
-        self, kind: str, operation_id: int, view: ProgressView, *, check: Callable[[], None]
+        self, kind: str, operation_id: int | str, view: ProgressView, *, check: Callable[[], None]
     ) -> None:
         """Show the operation in `view` to its end, over as many connections as that takes.
 

@@ -42,6 +42,8 @@ LOG = ROOT / ".local" / "demo.log"
 class Demonstration(BaseCommand):
     """Base: `handle` reads the arguments and calls `present`."""
 
+    # Who speaks to the API.
+    username = accounts.EDITOR
     # What goes on after an interruption, like “Duplication 7”.
     under_way = ""
 
@@ -79,7 +81,7 @@ class Demonstration(BaseCommand):
             self.console.print("Starting web server and workers …")
             address = encore.start(self.children, encore.listen(0))
             self.console.print(f"Ready at {address} after {since(started_at)}.")
-            self.client = Client(address, token=accounts.editors_token())
+            self.client = Client(address, token=accounts.token_of(self.username))
             self.perform()
         return logins
 
@@ -96,7 +98,7 @@ class Demonstration(BaseCommand):
         return episode_id
 
     def watch(
-        self, kind: str, operation_id: int, *, units: Mapping[str, str] | None = None
+        self, kind: str, operation_id: int | str, *, units: Mapping[str, str] | None = None
     ) -> None:
         """Show it to its end, over the websocket."""
         with ProgressView(self.stream, units=units) as view:

@@ -131,7 +131,7 @@ def test_client_link_cut_while_watching_misses_nothing(
 ) -> None:
     editor = get_user_model().objects.get(username=accounts.EDITOR)
     episode = make_episode(parts=4, items=50, blocks=100, owner=editor)
-    client = Client(proxy.address, token=accounts.editors_token())
+    client = Client(proxy.address, token=accounts.token_of(accounts.EDITOR))
     started = client.post("/api/v1/duplications", json.dumps({"episode": episode.pk}).encode())
     view = Recorder()
     cuts = 0
