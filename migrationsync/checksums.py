@@ -13,11 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from migrationsync import normal
 from migrationsync.columns import Family, SourceColumn
 from migrationsync.entities import Entity
+from migrationsync.names import quoted
 from migrationsync.source.schema import Table
 
 # PostgreSQL sends a row's values as bytes, with the numbers of their types: those that a schema
@@ -62,12 +64,6 @@ def target_sql(entity: Entity, prefix: str = "") -> str:
     return _checksum("postgresql", columns, prefix)
 
 
-def quoted(name: str, vendor: str) -> str:
-    """A column's name as the engine's SQL writes it."""
-    mark = "`" if vendor == "mysql" else '"'
-    return mark + name.replace(mark, mark * 2) + mark
-
-
 def _checksum(vendor: str, columns: Sequence[SourceColumn], prefix: str) -> str:
     forms = [
         _FORMS[vendor]
@@ -95,6 +91,7 @@ _TARGET_FAMILIES: tuple[tuple[type[models.Field[Any, Any]], Family], ...] = (
     (models.FloatField, Family.FLOAT),
     (models.DurationField, Family.DURATION),
     (models.BinaryField, Family.BINARY),
+    (ArrayField, Family.ARRAY),
 )
 
 

@@ -23,6 +23,7 @@ class Family(enum.StrEnum):
     UUID = "uuid"
     BINARY = "binary"
     ADDRESS = "address"  # of the Internet Protocol
+    ARRAY = "array"
     OTHER = "other"
 
 
@@ -32,6 +33,7 @@ class SourceColumn:
 
     `length` is the most characters of a text or bytes of a binary (None: no bound worth the
     name), `places` the decimal places of a number or of a time's seconds (None: any number).
+    `items` is of an array what its items are.
     `has_default`: a new row that says nothing about it gets a value all the same.
     """
 
@@ -42,3 +44,4 @@ class SourceColumn:
     length: int | None = None
     places: int | None = None
     has_default: bool = False
+    items: Family | None = None

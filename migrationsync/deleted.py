@@ -5,9 +5,9 @@ The same answer as `Entity.is_deleted` gives for a value, for every family of co
 
 from __future__ import annotations
 
-from migrationsync.checksums import quoted
 from migrationsync.columns import Family
 from migrationsync.entities import Entity
+from migrationsync.names import quoted
 from migrationsync.source.schema import Table
 
 _NUMBERS = frozenset({Family.BOOLEAN, Family.INTEGER, Family.DECIMAL, Family.FLOAT})

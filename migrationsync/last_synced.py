@@ -11,9 +11,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
 from django.db import models
 
+from migrationsync import arrays
 from migrationsync.entities import Entity
 
 # A checksum, and the tabs before and behind it.
@@ -55,6 +57,9 @@ def _value(entity: Entity, name: str, text: str) -> Any:
         return text == "t"
     if isinstance(field, models.JSONField):
         return json.loads(text)
+    if isinstance(field, ArrayField):
+        # From its own JSON, item by item.
+        text = json.dumps(arrays.read(text))
     try:
         return field.to_python(text) if isinstance(field, models.Field) else text
     except ValidationError:

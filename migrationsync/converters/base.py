@@ -67,7 +67,8 @@ class Converter:
     """Turns a source's values into a target field's.
 
     `reads` are the families of columns that it understands, `makes` the family of what it
-    makes, `fits` the classes of fields that take it.
+    makes, `fits` the classes of fields that take it. It makes what the field has in Python: of an
+    ArrayField a list, of a JSONField what JSON has.
     """
 
     reads: ClassVar[frozenset[Family]]
@@ -91,11 +92,6 @@ class Converter:
         statement that has parameters.
         """
         return None
-
-    @property
-    def is_reversible(self) -> bool:
-        """Whether what it makes can be written back at all."""
-        return not self.one_way()
 
     def one_way(self, column: SourceColumn | None = None) -> str:
         """Why what it makes can't be written back (into `column`, where that is known), whatever
@@ -150,6 +146,12 @@ class Converter:
     def fitted(self, field: models.Field[Any, Any]) -> Self:
         """This converter with the field's limits, where it was given none."""
         return self
+
+    def misfit(self, field: models.Field[Any, Any]) -> str:
+        """Why it isn't for such a field; empty where it is."""
+        if isinstance(field, self.fits):
+            return ""
+        return f"is for {' or '.join(each.__name__ for each in self.fits)}"
 
     def misdeclared(self) -> str:
         """What is wrong with how it was declared; empty where nothing is."""

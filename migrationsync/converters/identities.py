@@ -107,7 +107,8 @@ class Binary(Converter):
 @dataclass(frozen=True)
 class IPAddress(Converter):
     """An address of the Internet Protocol: as a text, as its 4 or 16 bytes, or of version 4 as
-    its number.
+    its number. One of version 4 in an address of version 6 (::ffff:10.0.0.1) is the same to a
+    comparison.
 
     `protocol` ("ipv4", "ipv6" or "both") and `unpack_ipv4` (::ffff:10.0.0.1 is 10.0.0.1) are the
     field's own, unless given.
@@ -136,7 +137,8 @@ class IPAddress(Converter):
         if isinstance(found, ipaddress.IPv6Address):
             if found.scope_id:
                 raise ConversionError(value, "names an interface, which the target can't store")
-            if self.unpack_ipv4 and found.ipv4_mapped:
+            is_unpacked = self.unpack_ipv4 or self.protocol == "ipv4"
+            if is_unpacked and found.ipv4_mapped:
                 found = found.ipv4_mapped
         if self.protocol in ("ipv4", "ipv6") and self.protocol != f"ipv{found.version}":
             raise ConversionError(value, f"is no address of {self.protocol}, which the target is")
@@ -157,7 +159,15 @@ class IPAddress(Converter):
                 return found.packed
             case Family.TEXT:
                 return held(str(found), column)
-        return str(found)
+        # MariaDB's has addresses of version 6 only, those of version 4 as such.
+        is_mapped = found.version == 4 and column.declared == "inet6"
+        return f"::ffff:{found}" if is_mapped else str(found)
+
+    def normal(self, value: Any) -> str | None:
+        """An address of version 4 is the same as version 6 writes it."""
+        found = ipaddress.ip_address(str(value))
+        mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+        return super().normal(mapped or found)
 
     def fitted(self, field: models.Field[Any, Any]) -> Self:
         if not isinstance(field, models.GenericIPAddressField):

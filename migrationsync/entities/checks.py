@@ -43,6 +43,7 @@ _KINDS: dict[Family, tuple[type, ...]] = {
     Family.DURATION: (dt.timedelta,),
     Family.UUID: (uuid.UUID,),
     Family.BINARY: (bytes,),
+    Family.ARRAY: (list,),
 }
 
 
@@ -239,6 +240,16 @@ def _foreign_key(
             f"entity “{other.name}” becomes.",
             "Name the entity of the model that the field points to, or another field.",
         )
+    elif field.target_field is not other.target._meta.pk:
+        pointed = f"{_label(other)}.{field.target_field.name}"
+        yield _error(
+            6,
+            entity,
+            f"{place}: {_label(entity)}.{field.name} points to {pointed} (to_field), not to the "
+            "key, and it is the key that a row is given here.",
+            "Let it point to the key (without to_field, with a migration), or leave it out of "
+            f"columns and fill it from {pointed} once both are migrated.",
+        )
 
 
 def _column(
@@ -272,13 +283,12 @@ def _column(
             f"{place}: {type(converter).__name__} doesn't say {', '.join(lacking)}.",
             "migrationsync.converters.base tells what they are.",
         )
-    elif not isinstance(field, converter.fits):
-        fits = " or ".join(each.__name__ for each in converter.fits)
+    elif misfit := converter.misfit(field):
         yield _error(
             7,
             entity,
             f"{place}: {type(converter).__name__} doesn't make what a {kind} takes.",
-            f"It is for {fits}. Take another converter, or leave it out: the field's usual one "
+            f"It {misfit}. Take another converter, or leave it out: the field's usual one "
             "is taken then.",
         )
     elif wrong := _misdeclared(converter):

@@ -73,7 +73,8 @@ class ForeignKey:
     """A source's column that holds the legacy key of `entity`'s row.
 
     It becomes the UUID that the id mapping has for it. A null is none; so is `null_as`, where
-    that is how the source writes it down, such as 0: it is written back so, too.
+    that is how the source writes it down, such as 0: it is written back so, too. It may be the
+    entity itself, and the row its own: `ForeignKey("categories", "parent_id")` in “categories”.
     """
 
     entity: str
@@ -213,8 +214,17 @@ class Entity:
 
     @cached_property
     def depends_on(self) -> tuple[str, ...]:
-        """The entities that have to be there first, as the foreign keys name them."""
-        return tuple(dict.fromkeys(column.entity for column in self.foreign_keys.values()))
+        """The entities that have to be there first, as the foreign keys name them. A tree doesn't
+        need itself first."""
+        named = (column.entity for column in self.foreign_keys.values())
+        return tuple(dict.fromkeys(name for name in named if name != self.name))
+
+    @cached_property
+    def own_keys(self) -> dict[str, ForeignKey]:
+        """The foreign keys to the entity itself, by the target's fields: its rows are trees."""
+        return {
+            name: column for name, column in self.foreign_keys.items() if column.entity == self.name
+        }
 
     @cached_property
     def values(self) -> tuple[Value, ...]:

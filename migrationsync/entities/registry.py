@@ -13,7 +13,8 @@ class UnknownEntity(LookupError):
 
 
 class EntityCycle(Exception):
-    """Entities that each need another one first. `names` goes round once, back to its first."""
+    """Entities that each need another one first; one that needs itself is none. `names` goes
+    round once, back to its first."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)

@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
+from migrationsync import arrays
 from migrationsync.columns import Family
 from migrationsync.converters import Json
 from migrationsync.entities import Check, Entity, RowError
@@ -134,6 +136,8 @@ def _texts(field: Any, value: Value, column: Sequence[Any], values: list[Any]) -
         return [NULL if each is None else "t" if each else "f" for each in values]
     if family is Family.BINARY:
         return [NULL if each is None else rf"\\x{bytes(each).hex()}" for each in values]
+    if isinstance(field, ArrayField):
+        values = [arrays.written(each) if isinstance(each, list) else each for each in values]
     if isinstance(field, models.JSONField):
         values = _documents(field, value, column, values)
     if _is_literal(values):

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 
 import psycopg
 
-from migrationsync.checksums import quoted as quoted_name
 from migrationsync.checksums import source_sql
 from migrationsync.deleted import deleted_sql
 from migrationsync.entities import Entity
 from migrationsync.loading.converting import NULL
+from migrationsync.names import quoted, quoted_table
 from migrationsync.source import Source, Table
 from migrationsync.source.reading import BATCH_BYTES
-from migrationsync.source.schema import quoted
 
 # Key and checksum come before the entity's columns.
 _HEAD = 2
@@ -61,7 +60,7 @@ def read_lines(
     deleted = weight = 0
     last, is_cut = "", False
     with source.session() as connection, connection.wrap_database_errors:
-        statement = _statement(entity, table, quoted(connection, table.name), after, until, size)
+        statement = _statement(entity, table, after, until, size)
         with (
             connection.connection.cursor() as cursor,
             contextlib.closing(_copied(cursor, statement)) as copied,
@@ -84,11 +83,12 @@ def read_lines(
 
 
 def _statement(
-    entity: Entity, table: Table, name: str, after: int | None, until: int | None, size: int
+    entity: Entity, table: Table, after: int | None, until: int | None, size: int
 ) -> str:
-    key = quoted_name(entity.key, "postgresql")
+    # By the table: ORDER BY takes a bare name for that of a result, and several may have it.
+    key = f"s.{quoted(entity.key, 'postgresql')}"
     values = (
-        value.sql(quoted_name(value.source, "postgresql"), table.columns[value.source])
+        value.sql(quoted(value.source, "postgresql"), table.columns[value.source])
         for value in entity.values
     )
     columns = (
@@ -101,8 +101,9 @@ def _statement(
     # COPY takes no parameters; these are numbers.
     conditions = [f"{key} {sign} {int(to)}" for sign, to in bounds.items() if to is not None]
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    select = f"SELECT {', '.join(columns)} FROM {name} {where} ORDER BY {key} LIMIT {int(size)}"
-    return f"COPY ({select}) TO STDOUT"
+    name = quoted_table(table.name, "postgresql")
+    rows = f"FROM {name} AS s {where} ORDER BY {key} LIMIT {int(size)}"
+    return f"COPY (SELECT {', '.join(columns)} {rows}) TO STDOUT"
 
 
 def _copied(

@@ -16,11 +16,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.base.operations import BaseDatabaseOperations
 from django.db.models import NOT_PROVIDED, UniqueConstraint
 
-from migrationsync.checksums import quoted, target_sql
+from migrationsync.checksums import target_sql
 from migrationsync.columns import Family
 from migrationsync.converters.base import literal
 from migrationsync.entities import Entity, ForeignKey
 from migrationsync.models import LegacyIdMapping
+from migrationsync.names import quoted
 
 STAGE = "migration_stage"
 DEFAULTS = "migration_defaults"
@@ -73,6 +74,9 @@ class Statements:
             "ON COMMIT DROP"
         )
 
+    # By which a row finds its parent. A table that nobody has analysed says nothing of how many
+    # rows have a key; UNIQUE does.
+    index_stage = f"CREATE UNIQUE INDEX ON {STAGE} (key_)"
     drop_stage = f"DROP TABLE IF EXISTS pg_temp.{STAGE}"
     copy = f"COPY {STAGE} FROM STDIN"
     known_rows = property(
@@ -88,11 +92,12 @@ class Statements:
         """Takes the rows out for which `condition` isn't true; answers their keys."""
         return f"DELETE FROM {STAGE} WHERE ({condition}) IS NOT TRUE RETURNING key_"
 
-    def dangling(self, *, to_the_row: bool) -> str:
+    def dangling(self, *, to_the_row: bool, below: Iterable[int] | None = None) -> str:
         """Takes the rows out that point to a row that isn't there: (key, and for each foreign
-        key its legacy key and whether it dangles).
+        key its legacy key and whether it dangles). Of the children of `below` only, where given.
 
-        A mapped row may be gone from the target: that is looked at with `to_the_row`.
+        A mapped row may be gone from the target: that is looked at with `to_the_row`. One that
+        is staged isn't gone: it will be there.
         """
         joins: list[str] = []
         conditions = []
@@ -106,15 +111,22 @@ class Statements:
                     f"ON {alias}_row.{_name(parent.pk.column)} = {alias}.uuid_id"
                 )
                 found = f"{alias}_row.{_name(parent.pk.column)}"
+                if name in self.entity.own_keys:
+                    found = f"coalesce({found}, {self._staged(name)})"
             is_allowed = f"s.{_name(name)} IS NOT NULL AND " if self._fields[name].null else ""
             conditions.append(f"({is_allowed}{found} IS NULL)")
         flags = ", ".join(
             f"s.{_name(name)} AS {alias}_key, {condition} AS {alias}_dangles"
             for (alias, name, _), condition in zip(self._keys, conditions, strict=True)
         )
+        which = ""
+        if below is not None:
+            keys = _numbers(below)
+            among = (f"s.{_name(name)} IN ({keys})" for name in self.entity.own_keys)
+            which = f" AND ({' OR '.join(among)})"
         return (
             f"WITH bad AS (SELECT s.key_, {flags} FROM {STAGE} s {' '.join(joins)} "
-            f"WHERE {' OR '.join(conditions)}), "
+            f"WHERE ({' OR '.join(conditions)}){which}), "
             f"gone AS (DELETE FROM {STAGE} s USING bad WHERE s.key_ = bad.key_) "
             "SELECT * FROM bad"
         )
@@ -147,6 +159,8 @@ class Statements:
         """
         table, key = _name(self._options.db_table), _name(self._options.pk.column)
         values = [self._new_value(name) for name in names]
+        # Of a foreign key the legacy key: the UUID says nothing to who reads the refusal.
+        shown = ", ".join(f"s.{_name(name)}" for name in names)
         same = " AND ".join(
             f"t.{_name(self._fields[name].column)} = {value}"
             for name, value in zip(names, values, strict=True)
@@ -158,7 +172,7 @@ class Statements:
             if name in names
         )
         return (
-            f"WITH asked AS (SELECT s.key_, concat_ws(', ', {', '.join(values)}) AS shown, "
+            f"WITH asked AS (SELECT s.key_, concat_ws(', ', {shown}) AS shown, "
             f"CASE WHEN t.{key} IS DISTINCT FROM k.uuid_id THEN t.{key} END AS holder, "
             f"row_number() OVER (PARTITION BY {', '.join(values)} "
             f"ORDER BY coalesce(t.{key} = k.uuid_id, false) DESC, s.key_) AS place "
@@ -364,14 +378,24 @@ class Statements:
     def _known_join(self, kind: str) -> str:
         return _looked_up(kind, "k", f"{self._is_ours('k')} AND k.legacy_id = s.key_")
 
-    @staticmethod
-    def _key_join(kind: str, alias: str, name: str, column: ForeignKey) -> str:
-        return _looked_up(
-            kind,
-            alias,
+    def _key_join(self, kind: str, alias: str, name: str, column: ForeignKey) -> str:
+        same = (
             f"{alias}.entity_type = {literal(column.entity)} "
-            f"AND {alias}.legacy_id = s.{_name(name)}",
+            f"AND {alias}.legacy_id = s.{_name(name)}"
         )
+        if name not in self.entity.own_keys:
+            return _looked_up(kind, alias, same)
+        # A new parent has no mapping before the statement that stores its children, too.
+        mapped = f"(SELECT {alias}.uuid_id FROM {_MAPPINGS} {alias} WHERE {same} LIMIT 1)"
+        return (
+            f"{kind} JOIN LATERAL (SELECT coalesce({mapped}, {self._staged(name)}) AS uuid_id) "
+            f"{alias} ON {alias}.uuid_id IS NOT NULL"
+        )
+
+    @staticmethod
+    def _staged(name: str) -> str:
+        """The candidate key of the row that a staged row points to, where that is staged too."""
+        return f"(SELECT p.uuid_ FROM {STAGE} p WHERE p.key_ = s.{_name(name)})"
 
     @cached_property
     def _joins(self) -> str:

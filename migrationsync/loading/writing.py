@@ -10,10 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import DatabaseError, connections, router, transaction
 from django.db.models import UniqueConstraint
 
 from migrationsync.converters import ConversionError
+from migrationsync.entities import Entity
 from migrationsync.identifiers import uuid7_texts
 from migrationsync.last_synced import field_of
 from migrationsync.loading import quarantine
@@ -31,7 +33,8 @@ _ROWS_FAULT = ("22", "23", "P0001", "54000")
 _DETAIL_IS_ROW = ("23502", "23514")
 # Of what the database says about a value.
 DETAIL_CHARACTERS = 300
-_GONE = "points to a row of {}, but there is none (not brought over yet, or refused itself)"
+_DANGLES = "points to a row of {}, but there is none (not brought over yet, or refused itself)"
+_TAKEN = "is another row's already ({} must be unique)"
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,14 @@ def write(prepared: Prepared, *, batch_name: str, keeps_changes: bool = False) -
     return written
 
 
+def mended_by_others(entity: Entity) -> frozenset[str]:
+    """The problems of a row that other rows of the same table may mend, once they are stored: a
+    missing parent, and a unique value that another one has. Empty for most tables."""
+    uniques = Statements(entity, connections[router.db_for_write(LegacyIdMapping)]).uniques
+    dangling = [_DANGLES.format(entity.name)] if entity.own_keys else []
+    return frozenset([*dangling, *(_taken(names) for names in uniques)])
+
+
 class _Writer:
     def __init__(self, prepared: Prepared, batch_name: str, *, keeps_changes: bool) -> None:
         self.alias = router.db_for_write(LegacyIdMapping)
@@ -97,8 +108,8 @@ class _Writer:
         self._batch = batch_name
         self._keeps_changes = keeps_changes
         self._sql = Statements(prepared.entity, self.connection)
-        # Rows that were refused because another has their values.
-        self._taken: set[int] = set()
+        # Rows that were refused because of another: it has their values, or isn't there.
+        self._waiting: set[int] = set()
 
     def store(self, lines: Sequence[str]) -> Written:
         try:
@@ -106,25 +117,22 @@ class _Writer:
         except DatabaseError as error:
             if not _is_rows_fault(error):
                 raise
-        self._taken.clear()
         return self._together(lines, self._search(lines))
 
     def _together(self, lines: Sequence[str], written: Written) -> Written:
-        """Halving may have parted rows that give each other their values: those once more."""
-        again = {each.key for each in written.refusals} & self._taken
-        if len(again) < 2:
-            return written
-        try:
-            found = self._attempt([s for s in lines if _key(s) in again], looks_closely=True)
-        except DatabaseError as error:
-            if not _is_rows_fault(error):
-                raise
-            return written
-        others = [each for each in written.refusals if each.key not in again]
-        return replace(written, refusals=others) + found
+        """Halving may have parted rows that give each other their values, and children from their
+        parents: those once more, as long as any comes good."""
+        while again := {each.key for each in written.refusals} & self._waiting:
+            found = self._search([line for line in lines if _key(line) in again])
+            others = [each for each in written.refusals if each.key not in again]
+            written = replace(written, refusals=others) + found
+            if len(found.refusals) == len(again):
+                break
+        return written
 
     def _search(self, lines: Sequence[str]) -> Written:
         """Some row is at fault: looks at what can be found by sets, then in each half."""
+        self._waiting -= {_key(line) for line in lines}
         try:
             return self._attempt(lines, looks_closely=True)
         except DatabaseError as error:
@@ -145,7 +153,10 @@ class _Writer:
             if known and self._keeps_changes:
                 # Before unique values are looked at: a row that is left as it is gives none away.
                 kept = self._count(self._sql.keep_changes)
-            taken, moves = self._contested()
+                if kept and self._entity.own_keys:
+                    # One that is gone from the target stays so, whoever points to it.
+                    refusals += self._dangling(looks_closely=True)
+            taken, moves = self._settled(looks_closely=looks_closely)
             refusals += taken
             self._park(moves)
             if self._sql.made:
@@ -189,6 +200,8 @@ class _Writer:
                     copy.write(
                         "".join([f"{key}\t{line[:-1]}\t{field_of(line)}\n" for key, line in rows])
                     )
+            if self._entity.own_keys:
+                cursor.execute(self._sql.index_stage)
 
     # --- refusing -----------------------------------------------------------------
 
@@ -201,9 +214,25 @@ class _Writer:
                     Refusal(key, (ConversionError("the row", problem),))
                     for (key,) in self._rows(self._sql.failing(check.sql))
                 ]
-        if self._entity.foreign_keys and (self._sql.uniques or looks_closely):
+        # Else those are what wasn't stored in the end; but children count on the staged parent.
+        is_first = self._sql.uniques or self._entity.own_keys or looks_closely
+        if self._entity.foreign_keys and is_first:
             refusals += self._dangling(looks_closely=looks_closely)
         return refusals
+
+    def _settled(self, *, looks_closely: bool) -> tuple[list[Refusal], list[_Move]]:
+        """What `_contested` finds, once nothing that is still staged is a child of what it took
+        out, or waits for the values of one."""
+        refusals, moves = self._contested()
+        taken = refusals
+        while taken and self._entity.own_keys:
+            below = [each.key for each in taken]
+            gone = self._dangling(looks_closely=looks_closely, below=below)
+            if not gone:
+                break
+            taken, moves = self._contested()
+            refusals = [*refusals, *gone, *taken]
+        return refusals, moves
 
     def _contested(self) -> tuple[list[Refusal], list[_Move]]:
         """The rows whose unique values are another's, taken out, and those that get theirs from
@@ -231,7 +260,7 @@ class _Writer:
                     blocked.append(move.key)
                     left.append(move.key)
         self._take_out(blocked)
-        self._taken |= refused.keys()
+        self._waiting |= refused.keys()
         return [*refused.values()], [move for move in moves if move.key not in refused]
 
     def _take_out(self, keys: Sequence[int]) -> None:
@@ -239,8 +268,8 @@ class _Writer:
             self._count(self._sql.take_out(keys))
 
     def _another_has(self, names: tuple[str, ...], key: int, shown: str) -> Refusal:
-        problem = f"is another row's already ({', '.join(names)} must be unique)"
-        return Refusal(key, (ConversionError(shown, problem, self._source_columns(names)),))
+        source = self._source_columns(names)
+        return Refusal(key, (ConversionError(shown, _taken(names), source),))
 
     def _park(self, moves: Sequence[_Move]) -> None:
         for names in dict.fromkeys(move.names for move in moves):
@@ -265,17 +294,29 @@ class _Writer:
                     ]
                     copy.write_row((key, *values))
 
-    def _dangling(self, *, looks_closely: bool) -> list[Refusal]:
-        refusals = []
-        keys = self._entity.foreign_keys.values()
-        for key, *found in self._rows(self._sql.dangling(to_the_row=looks_closely)):
-            errors = [
-                ConversionError(value, _GONE.format(column.entity), column.source)
-                for column, value, is_bad in zip(keys, found[::2], found[1::2], strict=True)
-                if is_bad
-            ]
-            refusals.append(Refusal(key, tuple(errors)))
+    def _dangling(
+        self, *, looks_closely: bool, below: Sequence[int] | None = None
+    ) -> list[Refusal]:
+        """The rows that point to none, taken out; of a tree their children too, and so on. `below`:
+        only children of these, which were taken out before."""
+        refusals: list[Refusal] = []
+        while below is None or below:
+            statement = self._sql.dangling(to_the_row=looks_closely, below=below)
+            found = [Refusal(key, self._gone(values)) for key, *values in self._rows(statement)]
+            refusals += found
+            below = [each.key for each in found] if self._entity.own_keys else []
+        if self._entity.own_keys:
+            self._waiting |= {each.key for each in refusals}
         return refusals
+
+    def _gone(self, found: Sequence[Any]) -> tuple[ConversionError, ...]:
+        """`found` has for each foreign key its value, and whether it dangles."""
+        keys = self._entity.foreign_keys.values()
+        return tuple(
+            ConversionError(value, _DANGLES.format(column.entity), column.source)
+            for column, value, is_bad in zip(keys, found[::2], found[1::2], strict=True)
+            if is_bad
+        )
 
     def _refusal(self, line: str, error: DatabaseError) -> Refusal:
         """What the database said of one row."""
@@ -294,8 +335,23 @@ class _Writer:
             is_at_fault = diagnosis and each.name == diagnosis.constraint_name
             if is_at_fault and isinstance(each, UniqueConstraint):
                 column = self._source_columns(each.fields)
-        refused = ConversionError("the row", f"is refused by the database: {message}", column)
+        problem = f"is refused by the database: {message}"
+        if at_fault := "" if column else self._wrong_defaults():
+            problem = f"{problem}; {at_fault}"
+        refused = ConversionError("the row", problem, column)
         return Refusal(_key(line), (refused,))
+
+    def _wrong_defaults(self) -> str:
+        """The defaults that aren't what their own fields take: the database names no column for
+        some of what it refuses. Tried anew, since only a refused row has to know."""
+        wrong = []
+        for each in self._sql.made:
+            field: Any = each.made_by
+            try:
+                field.run_validators(field.get_default())
+            except ValidationError as error:
+                wrong.append(f"the default of {field.name}: {' '.join(error.messages)}")
+        return "; ".join(wrong)
 
     def _source_columns(self, names: Iterable[str]) -> str:
         """Of those that the declaration fills."""
@@ -323,6 +379,10 @@ class _Writer:
 
 def _key(line: str) -> int:
     return int(line[: line.index("\t")])
+
+
+def _taken(names: Iterable[str]) -> str:
+    return _TAKEN.format(", ".join(names))
 
 
 def _is_rows_fault(error: DatabaseError) -> bool:

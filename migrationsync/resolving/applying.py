@@ -250,6 +250,7 @@ class _Step:
         gone = [each for each in rows if each.checksum == GONE]
         self._remove_returned([each.legacy_id for each in gone])
         kept = [each for each in rows if each.checksum != GONE]
+        synced = self.gathered.synced
         if kept:
             self._execute(
                 f"UPDATE {MAPPINGS} m SET checksum = n.checksum, "
@@ -264,7 +265,7 @@ class _Step:
                     [each.legacy_id for each in kept],
                     [each.checksum for each in kept],
                     [each.target_checksum for each in kept],
-                    [self.gathered.synced.get(each.legacy_id or 0, "") for each in kept],
+                    [synced.get(key, "") for each in kept if (key := each.legacy_id) is not None],
                     self.entity.name,
                 ],
             )

@@ -48,11 +48,7 @@ class Decided:
 
     @property
     def key(self) -> Key:
-        legacy_id, uuid = self.difference.legacy_id, self.difference.uuid
-        if legacy_id is not None:
-            return legacy_id
-        assert uuid is not None  # noqa: S101 - a difference has one of the two
-        return uuid
+        return self.difference.key
 
 
 @dataclass(frozen=True)

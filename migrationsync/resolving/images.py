@@ -11,9 +11,9 @@ from typing import Any
 
 from django.db import connection, models
 
-from migrationsync.checksums import quoted
 from migrationsync.entities import Entity
 from migrationsync.models import LegacyIdMapping
+from migrationsync.names import quoted
 
 MAPPINGS = LegacyIdMapping._meta.db_table
 

@@ -55,13 +55,6 @@ def of_run(run: SynchronizationRun, entity: str) -> QuerySet[DifferentialRecord]
     )
 
 
-def key_of(record: DifferentialRecord) -> Key:
-    if record.legacy_id is not None:
-        return record.legacy_id
-    assert record.uuid is not None  # noqa: S101 - the database sees to it
-    return record.uuid
-
-
 def planned(record: DifferentialRecord, direction: str, strategy: str = "") -> Action:
     """What its strategy (or another one) does about it."""
     return action_of(
@@ -75,7 +68,7 @@ def planned(record: DifferentialRecord, direction: str, strategy: str = "") -> A
 def compared(
     entity: Entity, source: Source, table: Table, records: Sequence[DifferentialRecord]
 ) -> dict[Key, Difference]:
-    keys = [key_of(record) for record in records]
+    keys = [record.key for record in records]
     return compare_records(
         entity,
         source,
@@ -107,7 +100,7 @@ def _decided(
     reserved: set[Key],
 ) -> Iterator[Decided]:
     for record in records:
-        difference = now.get(key_of(record))
+        difference = now.get(record.key)
         if difference is None:
             continue
         if _is_still(record, difference) or actions[record.pk] is Action.SKIP:
@@ -133,14 +126,14 @@ def carry_out(looked: Looked, *, batch_name: str, run_id: Any = None, by_id: Any
     """In the caller's transaction: does it, and says what became of every record."""
     ids: dict[Key, int] = {}
     for record in looked.records:
-        difference = looked.now.get(key_of(record))
+        difference = looked.now.get(record.key)
         if difference is not None:
-            ids[Decided(difference, Action.REVIEW).key] = record.pk
+            ids[difference.key] = record.pk
     applied = apply(looked.gathered, ids, batch_name=batch_name, run_id=run_id, by_id=by_id)
     for record in looked.records:
         if record.pk in applied.outcomes:
             continue
-        difference = looked.now.get(key_of(record))
+        difference = looked.now.get(record.key)
         if difference is not None:
             applied.set(record.pk, State.FAILED, otherwise(difference), "changed_meanwhile")
         elif looked.planned[record.pk] is Action.SKIP:

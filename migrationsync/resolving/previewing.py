@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from django.db.models import QuerySet
 
 from migrationsync.comparing import Explanation, explain
-from migrationsync.comparing.records import explain_extra
 from migrationsync.differences import Kind
 from migrationsync.entities import entities
-from migrationsync.models import DifferentialRecord
+from migrationsync.models import DifferentialRecord, SynchronizationJob
 from migrationsync.models.differentials import Strategy
 from migrationsync.resolving import budget
 from migrationsync.resolving.looking import planned
@@ -47,9 +45,19 @@ class Preview(NamedTuple):
     examples: list[RecordPreview]
     left_out: Mapping[Kind, int] = MappingProxyType({})
 
+    def as_json(self) -> dict[str, Any]:
+        """But for the examples."""
+        return {
+            "actions": {str(action): number for action, number in self.actions.items()},
+            "deletes": self.deletes,
+            "is_over_budget": self.is_over_budget,
+            "left_out": {kind.value: number for kind, number in self.left_out.items()},
+        }
+
 
 def preview_of(records: QuerySet[DifferentialRecord], strategy: Strategy) -> Preview:
-    """Records of one job. Reads both sides for the examples; raises SourceUnreachable."""
+    """Records of one job. Reads both sides for the examples; raises SchemaDrift,
+    SourceUnreachable."""
     job_of = "differential__checkpoint__sync_job"
     first = list(
         records.select_related(job_of, "differential").order_by("id")[:EXAMPLES],
@@ -62,25 +70,29 @@ def preview_of(records: QuerySet[DifferentialRecord], strategy: Strategy) -> Pre
     for (_, action), number in counted.items():
         actions[action] += number
     deletes = budget.deletes_of(counted)
-    source = Source(job.source_alias)
-    examples = [
-        _example(source, record, planned(record, job.sync_direction, strategy)) for record in first
-    ]
+    examples = _examples(job, first, strategy)
     is_over = budget.question(job, deletes) is not None
     return Preview(dict(actions), budget.shares(deletes), is_over, examples)
 
 
-def explained(source: Source, record: DifferentialRecord) -> Explanation:
-    """Raises SchemaDrift, SourceUnreachable."""
-    entity = entities.get(record.differential.entity_type)
-    if record.legacy_id is not None:
-        return explain(entity, source, record.legacy_id)
-    assert isinstance(record.uuid, UUID)  # noqa: S101 - the database sees to it
-    return explain_extra(entity, record.uuid)
+def _examples(
+    job: SynchronizationJob, records: Sequence[DifferentialRecord], strategy: Strategy
+) -> list[RecordPreview]:
+    source = Source(job.source_alias)
+    declared = {each.differential.entity_type for each in records}
+    tables = source.check([entities.get(name) for name in sorted(declared)])
+    return [
+        _example(
+            record,
+            explain(entities.get(name), source, tables[name], record.key),
+            planned(record, job.sync_direction, strategy),
+        )
+        for record in records
+        for name in [record.differential.entity_type]
+    ]
 
 
-def _example(source: Source, record: DifferentialRecord, action: Action) -> RecordPreview:
-    found = explained(source, record)
+def _example(record: DifferentialRecord, found: Explanation, action: Action) -> RecordPreview:
     if found.problems and action.loads:
         return RecordPreview(record, action, {}, found.problems)
     return RecordPreview(record, action, dict(_changes(found, action)))

@@ -9,13 +9,12 @@ from migrationsync.returning.deleting import delete_back, delete_back_forced
 from migrationsync.returning.inserting import insert_back
 from migrationsync.returning.refusing import refusals
 from migrationsync.returning.restoring import restore
-from migrationsync.returning.results import Proposed, Returned
-from migrationsync.returning.updating import give_back, give_back_forced, would_return
+from migrationsync.returning.results import Returned
+from migrationsync.returning.updating import give_back, give_back_forced
 from migrationsync.source.writing import MayNotWrite
 
 __all__ = [
     "MayNotWrite",
-    "Proposed",
     "Returned",
     "delete_back",
     "delete_back_forced",
@@ -24,5 +23,4 @@ __all__ = [
     "insert_back",
     "refusals",
     "restore",
-    "would_return",
 ]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from migrationsync.converters import ConversionError
 from migrationsync.entities import Entity
+from migrationsync.entities.declarations import Value
 from migrationsync.models import LegacyIdMapping
 from migrationsync.returning import marks
+from migrationsync.returning.inserting import parents_first
 from migrationsync.returning.keeping import keep
 from migrationsync.returning.results import Returned, as_json
 from migrationsync.returning.rows import NotReturnable, SourceRow, chunks, source_rows
@@ -23,8 +26,8 @@ def delete_back(
 
     Where the entity declares `deleted`, rows are marked and stay. A row that changed in the source
     since the two were last alike is refused as stale, one that others point to with the source's
-    own words. Commits on the source, a transaction for each few hundred rows. Idempotent. Raises
-    SourceUnreachable, MayNotWrite.
+    own words. Children go before their parents. Commits on the source, a transaction for each few
+    hundred rows. Idempotent. Raises SourceUnreachable, MayNotWrite.
     """
     return _deleted(entity, source, table, legacy_ids, is_forced=False)
 
@@ -40,7 +43,7 @@ def _deleted(
     entity: Entity, source: Source, table: Table, legacy_ids: Sequence[int], *, is_forced: bool
 ) -> list[Returned]:
     found: dict[int, Returned] = {}
-    for chunk in chunks(legacy_ids):
+    for chunk in chunks(_in_order(entity, source, table, legacy_ids)):
         mapped = {
             mapping.legacy_id: mapping
             for mapping in LegacyIdMapping.objects.filter(
@@ -49,12 +52,32 @@ def _deleted(
         }
         with writing(source, entity, table) as writer:
             rows = source_rows(entity, writer, table, chunk)
-            for key in sorted(chunk):
+            for key in chunk:
                 found[key] = _one(
                     entity, table, writer, key, mapped.get(key), rows.get(key), is_forced
                 )
             keep(entity, (found[key] for key in chunk))
     return [found[key] for key in legacy_ids]
+
+
+def _in_order(entity: Entity, source: Source, table: Table, legacy_ids: Sequence[int]) -> list[int]:
+    """The keys in their order; of a tree from its leaves up, as the source has it now."""
+    ordered = sorted(set(legacy_ids))
+    if entity.deleted or not entity.own_keys:
+        return ordered
+    keys = [value for value in entity.values if value.field in entity.own_keys]
+    parents: dict[int, list[int | None]] = {}
+    for chunk in chunks(ordered):
+        rows = source_rows(entity, source, table, chunk)
+        parents |= {key: [_parent(each, row) for each in keys] for key, row in rows.items()}
+    return parents_first(ordered, parents)[::-1]
+
+
+def _parent(value: Value, row: SourceRow) -> int | None:
+    try:
+        return value.convert(row.values[value.source])
+    except ConversionError:
+        return None
 
 
 def _one(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from migrationsync.columns import Family
-from migrationsync.entities import Entity
+from migrationsync.entities import Entity, entities
 from migrationsync.returning import marks
 from migrationsync.source import Table
 
@@ -24,18 +24,32 @@ def _refusals(entity: Entity, table: Table | None) -> Iterator[str]:
     columns = table.columns if table else {}
     for value in entity.values:
         if value.source == entity.key:
-            yield f"{entity.source}.{value.source} is the key, which is never changed."
+            # A field of the target's own that has the key is set to it, and never written back.
+            if value.field in entity.foreign_keys:
+                yield f"{entity.source}.{value.source} is the key, which is never changed."
         elif why := value.converter.one_way(columns.get(value.source)):
             yield f"{entity.source}.{value.source} can't be written back: {why}."
     for name, column in columns.items():
         is_filled = name in entity.source_columns or column.is_nullable or column.has_default
         if not is_filled:
             yield (
-                f"{entity.source}.{name} is required, but isn't declared: new rows would be "
-                "refused. Declare it, or give it a default."
+                f"{entity.source}.{name} is required, but “{entity.name}” doesn't declare it: new "
+                f"rows would be refused. {_declared_by(entity, name)}"
             )
     if entity.deleted in columns and entity.deleted not in marks.read_values(entity):
         yield from _mark(entity, columns[entity.deleted].family, columns[entity.deleted].declared)
+
+
+def _declared_by(entity: Entity, name: str) -> str:
+    """What to do about a column, by who else reads the table."""
+    others = (each for each in entities if each.source == entity.source and each != entity)
+    other = next((each.name for each in others if name in each.source_columns), "")
+    if not other:
+        return "Declare it there, or give it a default in the source."
+    return (
+        f"“{other}” reads the same table and declares it: let only that one go both ways, declare "
+        "it in both, or give it a default in the source."
+    )
 
 
 def _mark(entity: Entity, family: Family, declared: str) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime as dt
 import decimal
 from collections.abc import Mapping
@@ -37,17 +36,6 @@ class Returned:
         return not self.problem and self.before != self.after
 
 
-@dataclass(frozen=True)
-class Proposed:
-    """What would be written of one record: for each of the source's columns from what to what,
-    as JSON. `problem`: why nothing would be."""
-
-    uuid: UUID
-    legacy_id: int | None
-    columns: Mapping[str, tuple[Any, Any]] = dataclasses.field(default_factory=dict)
-    problem: str = ""
-
-
 def as_json(row: Mapping[str, Any]) -> Row:
     return {name: _as_json(value) for name, value in row.items()}
 
@@ -62,4 +50,6 @@ def _as_json(value: Any) -> Any:
             return value.isoformat()
         case decimal.Decimal() | UUID() | dt.timedelta():
             return str(value)
+        case list():
+            return [_as_json(each) for each in value]
     return value

@@ -6,22 +6,28 @@ Owns what is read and compared. Writes nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from django.db import DataError, IntegrityError, transaction
 from django.db.models.expressions import RawSQL
 
-from migrationsync.checksums import quoted, source_sql, target_sql
+from migrationsync.checksums import source_sql, target_sql
+from migrationsync.columns import SourceColumn
 from migrationsync.converters import ConversionError
 from migrationsync.deleted import deleted_sql
 from migrationsync.entities import Entity
 from migrationsync.entities.declarations import Value
 from migrationsync.models import LegacyIdMapping
+from migrationsync.names import quoted
 from migrationsync.source import Source, Table
+from migrationsync.source.errors import first_line
 
 # Records that are given back in one transaction of the source.
 CHUNK = 500
+# No value's normal form: PostgreSQL has no such character.
+_UNREADABLE = "\x00"
 # Of each record: by the target's field what stands in its way.
 Problems = dict[UUID, dict[str, str]]
 
@@ -118,33 +124,52 @@ def to_write(
     NotReturnable with every reason.
     """
     wanted: dict[str, Any] = {}
-    unchanged: list[Value] = []
     problems = list(target.problems.values())
-    for value in entity.values:
-        if value.field in target.problems:
+    for name, values in _by_column(entity).items():
+        # Without what one of them wants, nothing is known of the column.
+        if any(value.field in target.problems for value in values):
             continue
         try:
-            if source is not None and _is_same(value, target.values[value.field], source):
-                unchanged.append(value)
-                continue
-            written = value.back(target.values[value.field], table.columns[value.source])
-            if source is not None and _is_same(value, value.convert(written), source):
-                # All but what the column has no room for.
-                unchanged.append(value)
-            elif wanted.setdefault(value.source, written) != written:
-                problems.append(_torn(value))
-        except ConversionError as error:
-            problems.append(str(error))
-    problems += [
-        _torn(value)
-        for value in unchanged
-        if source is not None
-        and value.source in wanted
-        and not _is_same(value, _converted(value, wanted[value.source]), source)
-    ]
+            written = _written(values, target, source, table.columns[name])
+            # What the column has no room for is no reason to write.
+            if source is None or not all(_is_read_alike(each, written, source) for each in values):
+                wanted[name] = written
+        except NotReturnable as refusal:
+            problems.append(str(refusal))
     if problems:
         raise NotReturnable("; ".join(problems))
     return wanted
+
+
+def with_key(entity: Entity, target: TargetRow, key: int) -> TargetRow:
+    """The target's row with the source's key in the fields that are read from it: that is the
+    source's to say, and goes one way. Commits; a row that was changed meanwhile is left as it is.
+
+    Raises NotReturnable where the target doesn't take the key.
+    """
+    try:
+        found = {
+            value.field: value.convert(key)
+            for value in entity.values
+            if value.source == entity.key
+            and value.field not in entity.foreign_keys
+            and value.normal(value.convert(key)) != value.normal(target.values[value.field])
+        }
+    except ConversionError as error:
+        raise NotReturnable(str(error)) from error
+    if not found:
+        return target
+    rows = entity.target._base_manager.filter(pk=target.uuid).annotate(checksum_=_checksum(entity))
+    try:
+        with transaction.atomic():
+            if not rows.filter(checksum_=target.checksum).update(**found):
+                return target
+            checksum = rows.values_list("checksum_", flat=True).get()
+    except (IntegrityError, DataError) as error:
+        raise NotReturnable(
+            f"its key {key} can't be stored in {', '.join(found)}: {first_line(error)}"
+        ) from error
+    return replace(target, checksum=checksum, values={**target.values, **found})
 
 
 def kept_otherwise(entity: Entity, wanted: Mapping[str, Any], now: SourceRow) -> list[str]:
@@ -165,15 +190,62 @@ def _is_same(value: Value, wanted: Any, source: SourceRow) -> bool:
     return value.normal(wanted) == value.normal(found)
 
 
-def _converted(value: Value, written: Any) -> Any:
+def _by_column(entity: Entity) -> dict[str, list[Value]]:
+    """What is read of each of the source's columns, but for its key, which is never written."""
+    found: dict[str, list[Value]] = {}
+    for value in entity.values:
+        if value.source != entity.key:
+            found.setdefault(value.source, []).append(value)
+    return found
+
+
+def _written(
+    values: Sequence[Value], target: TargetRow, source: SourceRow | None, column: SourceColumn
+) -> Any:
+    """What the source's column is to have, so that each field that is read from it is as the target
+    has it. Of several fields one may keep less than the others (a name for searching): what
+    serves all of them is taken. Raises NotReturnable."""
+    changed = [
+        value
+        for value in values
+        if source is None or not _is_same(value, target.values[value.field], source)
+    ]
+    if source is not None and not changed:
+        return source.values[column.name]
+    candidates: dict[str, Any] = {}
+    problems: list[str] = []
+    for value in changed:
+        try:
+            candidates[value.field] = value.back(target.values[value.field], column)
+        except ConversionError as error:
+            problems.append(str(error))
+    meant = {
+        # With what its own candidate leaves out.
+        value.field: _read(value, candidates[value.field])
+        if value.field in candidates
+        else value.normal(target.values[value.field])
+        for value in values
+    }
+    for written in candidates.values():
+        if all(_read(value, written) == meant[value.field] for value in values):
+            return written
+    raise NotReturnable("; ".join(problems) or _torn(column))
+
+
+def _read(value: Value, written: Any) -> str | None:
+    """The normal form of what is read of it; of what can't be read none that anything else has."""
     try:
-        return value.convert(written)
+        return value.normal(value.convert(written))
     except ConversionError:
-        return None
+        return _UNREADABLE
 
 
-def _torn(value: Value) -> str:
-    return f"{value.source}: several fields are read from it, and they want different values"
+def _is_read_alike(value: Value, written: Any, source: SourceRow) -> bool:
+    return _read(value, written) == _read(value, source.values[value.source])
+
+
+def _torn(column: SourceColumn) -> str:
+    return f"{column.name}: several fields are read from it, and they want different values"
 
 
 def _with_legacy_keys(entity: Entity, rows: Mapping[UUID, dict[str, Any]]) -> Problems:

@@ -9,7 +9,7 @@ from uuid import UUID
 from migrationsync.entities import Entity
 from migrationsync.returning import marks
 from migrationsync.returning.keeping import keep
-from migrationsync.returning.results import Proposed, Returned, as_json
+from migrationsync.returning.results import Returned, as_json
 from migrationsync.returning.rows import (
     NotReturnable,
     SourceRow,
@@ -19,6 +19,7 @@ from migrationsync.returning.rows import (
     source_rows,
     target_rows,
     to_write,
+    with_key,
 )
 from migrationsync.source import Source, Table
 from migrationsync.source.writing import RowRefused, Writer, writing
@@ -32,7 +33,8 @@ def give_back(
     entity: Entity, source: Source, table: Table, uuids: Sequence[UUID]
 ) -> list[Returned]:
     """Writes to the source what the target changed, and nothing else: only the columns whose value
-    differs. One answer for each of `uuids`, in their order.
+    differs. One answer for each of `uuids`, in their order. A field of the target that is read from
+    the source's key is set to it.
 
     A row that changed in the source since the two were last alike is refused as stale. Commits on
     the source, a transaction for each few hundred rows; before it, on this side, what is written
@@ -48,48 +50,6 @@ def give_back_forced(
     """As `give_back`, over what changed in the source: only a change between reading and writing
     makes it stale."""
     return _given(entity, source, table, uuids, is_forced=True)
-
-
-def would_return(
-    entity: Entity,
-    source: Source,
-    table: Table,
-    uuids: Sequence[UUID],
-    *,
-    is_forced: bool = False,
-) -> list[Proposed]:
-    """What would be written of these records, new ones too; in their order. Writes nothing."""
-    proposed = []
-    for chunk in chunks(uuids):
-        targets = target_rows(entity, chunk)
-        rows = source_rows(entity, source, table, _keys(targets))
-        proposed += [
-            _proposed(entity, table, uuid, targets.get(uuid), rows, is_forced) for uuid in chunk
-        ]
-    return proposed
-
-
-def _proposed(
-    entity: Entity,
-    table: Table,
-    uuid: UUID,
-    target: TargetRow | None,
-    rows: Mapping[int, SourceRow],
-    is_forced: bool,
-) -> Proposed:
-    if target is None:
-        return Proposed(uuid, None, problem=_NO_TARGET)
-    row = rows.get(target.legacy_id) if target.legacy_id is not None else None
-    try:
-        wanted = to_write(entity, table, target, row)
-    except NotReturnable as refusal:
-        return Proposed(uuid, target.legacy_id, problem=str(refusal))
-    if row is not None and wanted and not is_forced and row.checksum != target.stored:
-        return Proposed(uuid, target.legacy_id, problem=STALE)
-    before = as_json({name: row.values[name] if row else None for name in wanted})
-    after = as_json(wanted)
-    columns = {name: (before[name], after[name]) for name in wanted}
-    return Proposed(uuid, target.legacy_id, columns)
 
 
 def _given(
@@ -126,11 +86,11 @@ def _one(
         return refused(target, _NO_SOURCE)
     try:
         wanted = to_write(entity, table, target, row)
-        if not wanted:
-            return returned(target, row, row)
-        if not is_forced and row.checksum != target.stored:
+        if wanted and not is_forced and row.checksum != target.stored:
             return refused(target, STALE)
-        return returned(target, row, changed(entity, table, writer, row, wanted))
+        target = with_key(entity, target, row.key)
+        now = changed(entity, table, writer, row, wanted) if wanted else row
+        return returned(target, row, now)
     except (NotReturnable, RowRefused) as refusal:
         return refused(target, str(refusal))
 

@@ -9,12 +9,11 @@ from migrationsync.source.errors import (
     SourceInterrupted,
     SourceUnreachable,
 )
-from migrationsync.source.reading import Batch, Count, Source
+from migrationsync.source.reading import Batch, Source
 from migrationsync.source.schema import Table
 
 __all__ = [
     "Batch",
-    "Count",
     "Drift",
     "SchemaDrift",
     "Source",

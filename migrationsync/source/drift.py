@@ -45,7 +45,9 @@ def drifts(entity: Entity, table: Table | None) -> Iterator[Drift]:
         yield drift(
             entity.key,
             f"is the key, but of type {key.declared}: no integer.",
-            "Declare another column as the key, or a view that has an integer for it.",
+            "Declare another column as the key, or a view that has an integer for it which stays "
+            "the row's own: a column, or a small key table's. row_number() or a rank moves to "
+            "other rows.",
         )
     # A view has neither keys nor NOT NULL to look at: `keys` looks at its rows.
     if table.is_view:
@@ -55,7 +57,7 @@ def drifts(entity: Entity, table: Table | None) -> Iterator[Drift]:
             entity.key,
             "is the key, but may hold one value twice.",
             "Make it the table's primary key or unique; a key of several columns needs a view "
-            "that has one.",
+            "that has one which stays the row's own (no row_number()).",
         )
     elif key.is_nullable:
         yield drift(

@@ -13,6 +13,8 @@ from psycopg import DataError
 from psycopg.adapt import Loader
 from psycopg.types.datetime import IntervalLoader
 
+from migrationsync.names import quoted_table
+
 Rows = Generator[tuple[Any, ...], None, None]
 
 
@@ -117,7 +119,7 @@ def estimate(connection: BaseDatabaseWrapper, table: str) -> int | None:
                 cursor.execute(
                     "SELECT nullif(reltuples, -1)::bigint FROM pg_class "
                     "WHERE oid = to_regclass(%s)",
-                    [".".join(map(connection.ops.quote_name, table.split(".")))],
+                    [quoted_table(table, "postgresql")],
                 )
             case "mysql":
                 cursor.execute(

@@ -13,8 +13,9 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from migrationsync.entities import Entity
+from migrationsync.names import quoted, quoted_table
 from migrationsync.source.errors import Drift, SchemaDrift
-from migrationsync.source.schema import Table, quoted
+from migrationsync.source.schema import Table
 
 GREATEST = 2**63 - 1
 
@@ -37,8 +38,8 @@ def key_drifts(connection: BaseDatabaseWrapper, entity: Entity, table: Table) ->
     def drift(problem: str, hint: str) -> Drift:
         return Drift(entity.name, entity.source, entity.key, problem, hint)
 
-    key, name = connection.ops.quote_name(entity.key), quoted(connection, table.name)
-    rows = f"FROM {name}"
+    key = quoted(entity.key, connection.vendor)
+    rows = f"FROM {quoted_table(table.name, connection.vendor)}"
     if entity.key in table.loose:
         where = f"{rows} WHERE typeof({key}) NOT IN ('integer', 'null') LIMIT 1"
         if found := _asked(connection, f"SELECT quote({key}) {where}"):

@@ -18,6 +18,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from migrationsync.columns import Family, SourceColumn
 from migrationsync.entities import Entity
+from migrationsync.names import quoted, quoted_table
 from migrationsync.source import engines
 from migrationsync.source.drift import drifts
 from migrationsync.source.errors import (
@@ -30,7 +31,7 @@ from migrationsync.source.errors import (
     translated,
 )
 from migrationsync.source.keys import key_drifts, look_at
-from migrationsync.source.schema import Table, quoted, read_table
+from migrationsync.source.schema import Table, read_table
 
 # What a batch may hold in texts and bytes before it ends early.
 BATCH_BYTES = 32 * 1024 * 1024
@@ -51,12 +52,6 @@ class Batch:
     rows: list[tuple[Any, ...]]
     last: int
     is_cut: bool
-
-
-@dataclass(frozen=True)
-class Count:
-    rows: int
-    is_exact: bool
 
 
 class Source:
@@ -119,8 +114,8 @@ class Source:
         """The catalogue shows what this user may not read, and views that no longer work."""
         try:
             with self.session() as connection, connection.cursor() as cursor:
-                names = ", ".join(map(connection.ops.quote_name, entity.source_columns))
-                cursor.execute(f"SELECT {names} FROM {quoted(connection, table.name)} LIMIT 0")
+                names = ", ".join(quoted(name, self.vendor) for name in entity.source_columns)
+                cursor.execute(f"SELECT {names} FROM {self._named(table)} LIMIT 0")
         except SourceInterrupted:
             raise
         except (SourceDenied, SourceFailed) as error:
@@ -198,7 +193,7 @@ class Source:
 
         def quote(name: str) -> str:
             # The statement has parameters.
-            return connection.ops.quote_name(name).replace("%", "%%")
+            return quoted(name, self.vendor).replace("%", "%%")
 
         key = quote(columns[0])
         bounds = {f"{key} > %s": after, f"{key} <= %s": until}
@@ -212,7 +207,7 @@ class Source:
             (*(engines.selected(connection, quote(name)) for name in columns), *expressions)
         )
         where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        name = quoted(connection, table.name).replace("%", "%%")
+        name = self._named(table).replace("%", "%%")
         statement = f"SELECT {selected} FROM {name}{where} ORDER BY {key} LIMIT %s"
         parameters.append(limit if table.promises(columns[0]) else limit + 1)
         long = [i for i, column in enumerate(columns) if _is_long(table.columns[column])]
@@ -257,29 +252,35 @@ class Source:
     def high_water(self, table: Table, key: str) -> int | None:
         """The greatest key there is now; None where the table is empty."""
         with self.session() as connection, connection.cursor() as cursor:
-            name = connection.ops.quote_name(key)
-            cursor.execute(f"SELECT max({name}) FROM {quoted(connection, table.name)}")
+            name = quoted(key, self.vendor)
+            cursor.execute(f"SELECT max({name}) FROM {self._named(table)}")
             found: int | None = cursor.fetchone()[0]
             return found
 
-    def count(self, table: Table) -> Count:
+    def count(self, table: Table) -> int:
         """How many rows there are: what the engine believes, or counted where that is quick."""
         with self.session() as connection:
             estimate = None if table.is_view else engines.estimate(connection, table.name)
             if estimate is not None and estimate >= COUNTED_BELOW:
-                return Count(estimate, is_exact=False)
+                return estimate
             with connection.cursor() as cursor:
-                cursor.execute(f"SELECT count(*) FROM {quoted(connection, table.name)}")
-                return Count(cursor.fetchone()[0], is_exact=True)
+                cursor.execute(f"SELECT count(*) FROM {self._named(table)}")
+                return int(cursor.fetchone()[0])
+
+    def _named(self, table: Table) -> str:
+        return quoted_table(table.name, self.vendor)
 
 
 def _is_long(column: SourceColumn) -> bool:
-    texts = (Family.TEXT, Family.BINARY, Family.JSON, Family.OTHER)
+    texts = (Family.TEXT, Family.BINARY, Family.JSON, Family.ARRAY, Family.OTHER)
     return column.family in texts and (column.length is None or column.length > SHORT)
 
 
 def _weight(value: Any) -> int:
-    return len(value) if isinstance(value, str | bytes) else 0
+    if isinstance(value, list):
+        return sum(map(_weight, value))
+    # A number counts as one; in a list there may be many.
+    return len(value) if isinstance(value, str | bytes) else 1
 
 
 def _in_utc(rows: list[tuple[Any, ...]], shape: Sequence[SourceColumn], vendor: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from migrationsync.columns import Family, SourceColumn
+from migrationsync.names import quoted, quoted_table
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,6 @@ def read_table(connection: BaseDatabaseWrapper, name: str) -> Table | None:
     `name` may begin with a schema's (on MySQL, a database's): “billing.invoice”.
     """
     return _READERS[connection.vendor](connection, name)
-
-
-def quoted(connection: BaseDatabaseWrapper, name: str) -> str:
-    """A table's name, with or without its schema, as SQL writes it."""
-    return ".".join(connection.ops.quote_name(part) for part in name.split("."))
 
 
 _FAMILIES: dict[str, dict[str, Family]] = {
@@ -99,6 +95,11 @@ _FAMILIES: dict[str, dict[str, Family]] = {
         "uuid": Family.UUID,
     },
 }
+
+# PostgreSQL calls the array of a type by its name; one of a type that is made here (an enum) comes
+# as a text that only it can read.
+_ITEMS = {f"_{kind}": family for kind, family in _FAMILIES["postgresql"].items()}
+_FAMILIES["postgresql"] |= dict.fromkeys(_ITEMS, Family.ARRAY)
 
 # https://www.sqlite.org/datatype3.html#determination_of_column_affinity: the first that is in
 # the type's name decides.
@@ -170,7 +171,7 @@ class _Row(NamedTuple):
 
 def _postgresql(connection: BaseDatabaseWrapper, name: str) -> Table | None:
     with connection.cursor() as cursor:
-        cursor.execute(_PG_COLUMNS, [quoted(connection, name)] * 2)
+        cursor.execute(_PG_COLUMNS, [quoted_table(name, "postgresql")] * 2)
         rows = cursor.fetchall()
     is_view = any(row[4] in ("v", "m", "f") for row in rows)
     return _table("postgresql", name, is_view, [_Row(*row[:4], *row[5:]) for row in rows])
@@ -193,17 +194,16 @@ _SHOWN, _GENERATED = (0, 2, 3), (2, 3)
 
 
 def _sqlite(connection: BaseDatabaseWrapper, name: str) -> Table | None:
-    quote = connection.ops.quote_name
     with connection.cursor() as cursor:
         cursor.execute("SELECT type = 'view', sql FROM sqlite_master WHERE name = %s", [name])
         is_view, made_by = cursor.fetchone() or (False, "")
-        cursor.execute(f"PRAGMA table_xinfo({quote(name)})")
+        cursor.execute(f"PRAGMA table_xinfo({quoted(name, 'sqlite')})")
         columns = [row for row in cursor.fetchall() if row[6] in _SHOWN]
-        cursor.execute(f"PRAGMA index_list({quote(name)})")
+        cursor.execute(f"PRAGMA index_list({quoted(name, 'sqlite')})")
         unique = {column[1] for column in columns if column[5]} if _keys(columns) == 1 else set()
         # Of an index: its name, whether it is unique, and whether it is of some rows only.
         for _, index, is_unique, _, is_partial in cursor.fetchall():
-            cursor.execute(f"PRAGMA index_info({quote(index)})")
+            cursor.execute(f"PRAGMA index_info({quoted(index, 'sqlite')})")
             indexed = [row[2] for row in cursor.fetchall()]
             if is_unique and not is_partial and len(indexed) == 1:
                 unique.update(indexed)
@@ -293,6 +293,7 @@ def _table(vendor: str, name: str, is_view: bool, rows: Sequence[_Row]) -> Table
             length=row.length if isinstance(row.length, int) else None,
             places=row.places if isinstance(row.places, int) else None,
             has_default=bool(row.has_default),
+            items=_ITEMS.get(row.kind) if vendor == "postgresql" else None,
         )
         for row in rows
     }

@@ -18,10 +18,12 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from migrationsync.checksums import source_sql
 from migrationsync.entities import Entity
+from migrationsync.names import quoted, quoted_table
 from migrationsync.source.errors import SourceError, SourceUnreachable, translated
 from migrationsync.source.reading import Source
-from migrationsync.source.schema import Table, quoted
+from migrationsync.source.schema import Table
 
+SEQUENCE_BEHIND = "set its sequence behind the greatest key"
 # How long a row of the source may be held by somebody else.
 LOCK_SECONDS = 10
 
@@ -45,7 +47,7 @@ class Writer(Source):
         self._entity = entity
         self._table = table
         # A percent sign in a name isn't a parameter's.
-        self._name = quoted(self.connection, table.name).replace("%", "%%")
+        self._name = quoted_table(table.name, self.vendor).replace("%", "%%")
         self._key = self._quoted(entity.key)
         checksum = source_sql(entity, table, self.vendor).replace("%", "%%")
         self._guarded = f"WHERE {self._key} = %s AND {checksum} = %s"
@@ -85,7 +87,11 @@ class Writer(Source):
         is_postgresql = self.vendor == "postgresql"
         overriding = "OVERRIDING SYSTEM VALUE " if is_postgresql else ""
         returning = f" RETURNING {self._key}" if is_postgresql else ""
-        with self.session() as session, session.cursor() as cursor:
+        with (
+            self._own_keys(is_given=self._entity.key in values),
+            self.session() as session,
+            session.cursor() as cursor,
+        ):
             cursor.execute(
                 f"INSERT INTO {self._name} ({columns}) {overriding}VALUES ({places}){returning}",
                 self._parameters(values),
@@ -94,8 +100,19 @@ class Writer(Source):
                 return int(values[self._entity.key])
             return int(cursor.fetchone()[0] if is_postgresql else cursor.lastrowid)
 
+    @contextlib.contextmanager
+    def _own_keys(self, *, is_given: bool) -> Iterator[None]:
+        """Says what to do where PostgreSQL's sequence gives a key that a row has already; other
+        engines look at the rows themselves."""
+        try:
+            yield
+        except RowRefused as refusal:
+            if not is_given and _is_taken(refusal.__cause__, self._entity.key):
+                raise RowRefused(f"{refusal}; {SEQUENCE_BEHIND}") from refusal
+            raise
+
     def _quoted(self, column: str) -> str:
-        return self.connection.ops.quote_name(column).replace("%", "%%")
+        return quoted(column, self.vendor).replace("%", "%%")
 
     def _changed(self, statement: str, parameters: Sequence[Any]) -> bool:
         with self.session() as session, session.cursor() as cursor:
@@ -242,6 +259,15 @@ def _code(vendor: str, error: DatabaseError) -> str:
     if vendor == "postgresql":
         return getattr(error.__cause__, "sqlstate", None) or ""
     return str(error.args[0]) if vendor == "mysql" and error.args else type(error).__name__
+
+
+def _is_taken(error: BaseException | None, key: str) -> bool:
+    """Whether PostgreSQL refuses a row for its key, which another one has."""
+    diagnosis = getattr(error and error.__cause__, "diag", None)
+    # Its detail has the columns as SQL writes them: Key ("Art Id")=(3) already exists.
+    columns = (f"({key})=(", f"({quoted(key, 'postgresql')})=(")
+    detail = (diagnosis and diagnosis.sqlstate == "23505" and diagnosis.message_detail) or ""
+    return any(each in detail for each in columns)
 
 
 def _message(error: DatabaseError) -> str:

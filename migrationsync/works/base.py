@@ -73,7 +73,7 @@ class EntityWork(Work[MigrationCheckpoint]):
 
     def begin(self, checkpoint: MigrationCheckpoint) -> Beginning:
         """Called before the first step until that is committed, outside its transaction."""
-        return Beginning(self.source(checkpoint).count(self.table(checkpoint)).rows)
+        return Beginning(self.source(checkpoint).count(self.table(checkpoint)))
 
     @abstractmethod
     def read(self, checkpoint: MigrationCheckpoint, size: int) -> Any:
@@ -160,7 +160,7 @@ class EntityWork(Work[MigrationCheckpoint]):
         if not runs.is_first(checkpoint.run, checkpoint.stage):
             return None
         source = self.source(checkpoint)
-        return {name: source.count(table).rows for name, table in self._tables.items()}
+        return {name: source.count(table) for name, table in self._tables.items()}
 
     @contextlib.contextmanager
     def _troubles(self, checkpoint: MigrationCheckpoint) -> Iterator[None]:

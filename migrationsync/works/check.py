@@ -53,5 +53,5 @@ def still_different(page: Page, found: dict[Key, Difference]) -> dict[int, Outco
             f"again: {looking.in_words(difference)}.",
         )
         for record in page
-        if (difference := found.get(looking.key_of(record))) is not None
+        if (difference := found.get(record.key)) is not None
     }

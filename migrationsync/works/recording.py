@@ -42,7 +42,7 @@ def record(
     With `strategy` each record is to be resolved so, by the checkpoint's run; those for
     MANUAL_REVIEW are left to a person.
     """
-    found = {_key(each): each for each in differences}
+    found = {each.json_key: each for each in differences}
     criteria = {**criteria, "columns": {value.field: value.source for value in entity.values}}
     stored = []
     for finding in findings(entity, differences, criteria):
@@ -79,12 +79,11 @@ def supersede(checkpoint: MigrationCheckpoint, criteria: dict[str, Any]) -> int:
     source. And only of comparisons that looked no further than this one: what a full one found in
     the target isn't answered by one that looked at the source alone.
     """
-    older = DataDifferential.objects.filter(
+    older = DataDifferential.objects.open()
+    older = older.filter(
         _no_further(criteria),
         checkpoint__sync_job=checkpoint.sync_job_id,
         entity_type=checkpoint.entity_type,
-        resolved=False,
-        superseded_at=None,
     ).exclude(checkpoint__run=checkpoint.run_id)
     return older.update(superseded_at=timezone.now())
 
@@ -133,7 +132,3 @@ def _add_records(
                 [run if each else None for each in decisions],
             ],
         )
-
-
-def _key(difference: Difference) -> int | str:
-    return str(difference.uuid) if difference.legacy_id is None else difference.legacy_id

@@ -45,7 +45,7 @@ class RecordsWork(EntityWork):
     ) -> Step:
         cursor = checkpoint.cursor or {"after": 0}
         if page:
-            cursor = {"after": page[-1].pk, "last_id": page[-1].key}
+            cursor = {"after": page[-1].pk, "last_id": str(page[-1].key)}
         return Step(
             cursor,
             finished=is_last,

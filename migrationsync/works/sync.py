@@ -93,7 +93,7 @@ class SyncEntity(ComparisonWork):
         differences = batch.segment.differences
 
         def strategy(difference: Difference) -> Strategy:
-            return strategy_of(batch.actions[Decided(difference, Action.REVIEW).key])
+            return strategy_of(batch.actions[difference.key])
 
         pages = recording.record(
             checkpoint, self.entity(checkpoint), differences, batch.criteria, strategy=strategy
@@ -149,9 +149,4 @@ def _is_done_at_once(decided: Decided) -> bool:
 
 def _ids(pages: list[DataDifferential]) -> dict[Key, int]:
     records = DifferentialRecord.objects.filter(differential__in=pages).order_by()
-    ids: dict[Key, int] = {}
-    for pk, legacy_id, uuid in records.values_list("pk", "legacy_id", "uuid"):
-        key = uuid if legacy_id is None else legacy_id
-        assert key is not None  # noqa: S101 - the database sees to it
-        ids[key] = pk
-    return ids
+    return {each.key: each.pk for each in records.only("legacy_id", "uuid")}

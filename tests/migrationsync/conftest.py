@@ -4,6 +4,7 @@ from django.db import connections
 from migrationsync.source import Source
 from tests import needs
 from tests.migrationsync.legacies import ENGINES, Legacy, connected, empty
+from tests.migrationsync.syncing import Dispatch, quick_source
 
 _MARKS = {"mysql": [needs.mysql]}
 
@@ -44,3 +45,10 @@ def run(source):
             return cursor.fetchall() if cursor.description else None
 
     return run
+
+
+@pytest.fixture
+def dispatch(db, _legacies, django_db_blocker):
+    """The legacy tables, on the engine that is the quickest to make."""
+    with quick_source(_legacies, django_db_blocker) as source:
+        yield Dispatch(source)

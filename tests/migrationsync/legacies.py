@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connections
 
 from config.legacy import legacy_database
+from migrationsync.names import quoted
 from tests.needs import LEGACY_MYSQL_URL
 
 ENGINES = ("postgresql", "mysql", "sqlite")
@@ -69,4 +70,4 @@ def empty(alias: str) -> None:
         # Views first: they need their tables.
         for table in sorted(tables, key=lambda table: table.type != "v"):
             kind = "VIEW" if table.type == "v" else "TABLE"
-            cursor.execute(f"DROP {kind} {connection.ops.quote_name(table.name)}")
+            cursor.execute(f"DROP {kind} {quoted(table.name, connection.vendor)}")

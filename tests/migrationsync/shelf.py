@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from migrationsync.identifiers import uuid7
@@ -14,6 +15,7 @@ class Author(models.Model):
     name = models.CharField(max_length=20)
     motto = models.CharField(max_length=20, blank=True)
     born_on = models.DateField(null=True)
+    token = models.UUIDField(null=True, unique=True)
 
     class Meta:
         app_label = "shelf"
@@ -25,6 +27,24 @@ class Book(models.Model):
     price = models.DecimalField(max_digits=6, decimal_places=2)
     author = models.ForeignKey(Author, on_delete=models.CASCADE)
     weight = models.FloatField(null=True)
+
+    class Meta:
+        app_label = "shelf"
+
+
+class Letter(models.Model):
+    """It points to what isn't the key."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    author = models.ForeignKey(Author, to_field="token", on_delete=models.CASCADE)
+
+    class Meta:
+        app_label = "shelf"
+
+
+class Rack(models.Model):
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    sizes = ArrayField(models.IntegerField())
 
     class Meta:
         app_label = "shelf"

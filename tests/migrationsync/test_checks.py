@@ -6,10 +6,10 @@ import uuid
 import pytest
 
 from migrationsync import models as tables
-from migrationsync.converters import Boolean, Choice, Converter, DateTime, Phone, Text
+from migrationsync.converters import Array, Boolean, Choice, Converter, DateTime, Phone, Text
 from migrationsync.entities import Check, Column, Entity, ForeignKey, Registry
 from migrationsync.entities.checks import LONGEST, check_entities, problems
-from tests.migrationsync.shelf import Author, Gauge, Log, Map, Shop
+from tests.migrationsync.shelf import Author, Gauge, Letter, Log, Map, Rack, Shop
 from tests.migrationsync.test_entities import authors, books
 
 FILLED = {"title": Column(), "price": Column(), "author": ForeignKey("authors", "author_id")}
@@ -57,9 +57,13 @@ def test_good_declarations_have_no_problems() -> None:
         (5, "Book.price is required", [authors(), books(columns={"title": Column()})]),
         (6, "doesn't point to Book", [authors(), book(author=ForeignKey("books", "x"))]),
         (6, "doesn't point to Author", [authors(), book(title=ForeignKey("authors", "x"))]),
+        (6, "points to Author.token (to_field), not to the key", [authors(), authors(
+            name="letters", target=Letter, columns={"author": ForeignKey("authors", "x")})]),
         (6, "ForeignKey(“…”, “author_no”)", [authors(), book(author=Column("author_no"))]),
         (7, "no usual converter for a Point", [
             authors(name="maps", target=Map, columns={"center": Column()})]),
+        (7, "It is of Text, which is for CharField or TextField", [
+            authors(name="racks", target=Rack, columns={"sizes": Column("s", Array(Text()))})]),
         (7, "Boolean doesn't make what a CharField takes", [author(name=Column("n", Boolean()))]),
         (8, "no time zone “Berlin”", [log(DateTime("Berlin"))]),
         (8, "names no codes", [author(name=Column("n", Choice({})))]),
@@ -181,10 +185,10 @@ def test_names_are_as_long_as_the_tables_have_room_for() -> None:
 
 
 def test_circle_is_told_once_with_its_way() -> None:
-    circle = book(author=ForeignKey("books", "x"))
-    texts = [text for id, text in found(circle) if id == "migrationsync.E003"]
+    circle = [author(name=ForeignKey("books", "x")), books()]
+    texts = [text for id, text in found(*circle) if id == "migrationsync.E003"]
     assert len(texts) == 1
-    assert "books › books" in texts[0]
+    assert "authors › books › authors" in texts[0]
 
 
 def test_problem_says_where_the_entity_is_declared() -> None:

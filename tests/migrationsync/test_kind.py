@@ -10,15 +10,9 @@ from migrationsync.models import DifferentialRecord
 from operations import runner
 from operations.watching import percent
 from tests.factories.sync import DifferentialFactory, JobFactory, RunFactory
-from tests.migrationsync.syncing import Dispatch, begin, quick_source
+from tests.migrationsync.syncing import begin
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture
-def dispatch(db, _legacies, django_db_blocker):
-    with quick_source(_legacies, django_db_blocker) as source:
-        yield Dispatch(source)
 
 
 def names(purpose):

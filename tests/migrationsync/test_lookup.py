@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from migrationsync import lookup
-from migrationsync.comparing import explain
 from migrationsync.lookup import MappingCache
 from migrationsync.models import LegacyIdMapping
 from tests.factories.sync import MappingFactory
@@ -146,9 +145,8 @@ def test_process_has_one_cache_of_the_size_that_is_set(settings) -> None:
     mapping = MappingFactory(entity_type="of this test")
     before = lookup.statistics()
     assert lookup.uuid_of("of this test", mapping.legacy_id) == mapping.uuid_id
-    assert lookup.uuids_of("of this test", [mapping.legacy_id, -1]) == {
-        mapping.legacy_id: mapping.uuid_id
-    }
+    assert lookup.uuid_of("of this test", mapping.legacy_id) == mapping.uuid_id
+    assert lookup.uuid_of("of this test", -1) is None
     assert lookup.uuid_of("of this test", -1) is None
     after = lookup.statistics()
     assert (after["hits"] - before["hits"], after["misses"] - before["misses"]) == (1, 3)
@@ -217,8 +215,3 @@ def test_threads_find_the_same_within_the_capacity() -> None:
     assert wrong == []
     statistics = cache.statistics()
     assert statistics["hits"] + statistics["misses"] == 6 * 20 * 5
-
-
-def test_explanation_looks_foreign_keys_up_here() -> None:
-    # `comparing` is the product's user of single look-ups.
-    assert explain.__globals__["uuid_of"] is lookup.uuid_of

@@ -102,7 +102,7 @@ def rows():
 @pytest.mark.parametrize("in_sql", [True, False])
 def test_every_type_comes_over_and_is_alike(source, kind, in_sql) -> None:
     of = entity(kind)
-    loaded(of, source, in_sql=in_sql)
+    table = loaded(of, source, in_sql=in_sql)
     host = "2001:db8::1" if kind == "mysql" else "10.0.0.1"
     found = rows()
     assert found[1] == {
@@ -121,7 +121,7 @@ def test_every_type_comes_over_and_is_alike(source, kind, in_sql) -> None:
     assert found[3]["next_id"] == 1
     assert differing(Differential(of, source)) == []
     for key in found:
-        explained = explain(of, source, key)
+        explained = explain(of, source, table, key)
         assert (explained.differing, explained.problems) == ((), ())
         assert explained.last_synced == explained.current
     assert wrong(walked(RelationshipIntegrity, SimpleNamespace(source=source, entity=of))) == {}
@@ -151,9 +151,9 @@ def test_every_type_goes_back_and_is_alike(source, run, kind) -> None:
         ((1, 0), (2, 3), (3, 0)),
     )
     for key in (1, 2, 3):
-        explained = explain(of, source, key)
+        explained = explain(of, source, found, key)
         assert (explained.differing, explained.problems) == ((), ())
-    assert explain(of, source, 2).legacy == {**changed, "next": ids[3]}
+    assert explain(of, source, found, 2).legacy == {**changed, "next": ids[3]}
     assert differing(Differential(of, source)) == []
     again = give_back(of, source, found, [ids[2], ids[3]])
     assert [each.is_written for each in again] == [False, False]

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from migrationsync import normal
-from migrationsync.columns import Family
+from migrationsync.columns import Family, SourceColumn
 from migrationsync.converters import (
     UUID,
     Binary,
@@ -90,6 +90,7 @@ def length(**of):
         (IPAddress(), b"\x0a\x00\x00\x01", "10.0.0.1"),
         (IPAddress(), bytes(15) + b"\x01", "::1"),
         (IPAddress(unpack_ipv4=True), "::ffff:10.0.0.1", "10.0.0.1"),
+        (IPAddress(protocol="ipv4"), "::ffff:10.0.0.1", "10.0.0.1"),
         (IPAddress(), "", None),
     ],
 )
@@ -384,3 +385,10 @@ def test_end_of_a_day_is_refused_in_sql() -> None:
 )
 def test_same_value_has_one_form(family, one, other) -> None:
     assert normal.text(one, family) == normal.text(other, family)
+
+
+def test_address_of_version_4_is_the_same_in_one_of_version_6() -> None:
+    inet6 = SourceColumn("x", Family.ADDRESS, "inet6")
+    assert IPAddress().back("10.0.0.1", inet6) == "::ffff:10.0.0.1"
+    assert IPAddress().normal("::ffff:10.0.0.1") == IPAddress().normal("10.0.0.1")
+    assert IPAddress().normal("::a00:1") != IPAddress().normal("10.0.0.1")

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from migrationsync.entities import Column
+from migrationsync.models import QuarantinedRow
 from tests.migrationsync.loading.tickets import Ticket, entity
+
+
+def has_default(monkeypatch, name, make) -> None:
+    field = Ticket._meta.get_field(name)
+    # What Django keeps of it, first: so that it is the field's own that comes back.
+    monkeypatch.setattr(field, "_get_default", make)
+    monkeypatch.setattr(field, "default", make)
 
 
 def test_default_that_is_called_is_called_for_each_new_row(tickets) -> None:
@@ -46,9 +54,7 @@ def test_default_is_called_for_new_rows_only(tickets, monkeypatch) -> None:
         called.append(None)
         return f"{len(called)}\t\\N"
 
-    field = Ticket._meta.get_field("secret")
-    monkeypatch.setattr(field, "default", number)
-    monkeypatch.delitem(field.__dict__, "_get_default", raising=False)
+    has_default(monkeypatch, "secret", number)
     tickets.add(1, 2)
     tickets.load()
     tickets.set(2, title="Another")
@@ -56,15 +62,20 @@ def test_default_is_called_for_new_rows_only(tickets, monkeypatch) -> None:
     tickets.load()
     assert len(called) == 3
     assert set(tickets.values("secret").values()) == {f"{n}\t\\N" for n in (1, 2, 3)}
-    monkeypatch.delitem(field.__dict__, "_get_default", raising=False)
 
 
 def test_default_that_is_none_is_null(tickets, monkeypatch) -> None:
-    field = Ticket._meta.get_field("seat")
-    monkeypatch.setattr(field, "default", lambda: None)
-    monkeypatch.delitem(field.__dict__, "_get_default", raising=False)
+    has_default(monkeypatch, "seat", lambda: None)
     names = ("title", "code", "price", "day", "hall")
     tickets.add(1, 2)
     tickets.load(declared=entity(columns={name: Column() for name in names}))
     assert tickets.values("seat") == {1: None, 2: None}
-    monkeypatch.delitem(field.__dict__, "_get_default", raising=False)
+
+
+def test_default_that_its_own_field_does_not_take_is_named(tickets, monkeypatch) -> None:
+    has_default(monkeypatch, "secret", lambda: "x" * 65)
+    tickets.add(1)
+    tickets.load()
+    [reason] = QuarantinedRow.objects.get().reasons
+    assert "value too long" in reason["problem"]
+    assert "the default of secret: Ensure this value has at most 64 characters" in reason["problem"]

@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import pytest
-from django.db import connection
+from django.db import connection, models
 
+from migrationsync.entities import Column, Entity, ForeignKey
+from migrationsync.identifiers import uuid7
 from migrationsync.loading import load_rows
+from migrationsync.models import QuarantinedRow
 from tests.migrationsync.loading.tickets import Ticket, entity
+
+
+class Chair(models.Model):  # noqa: DJ008 - nobody is shown one
+    id = models.UUIDField(primary_key=True, default=uuid7)
+    ticket = models.ForeignKey(Ticket, on_delete=models.CASCADE)
+    number = models.IntegerField()
+
+    class Meta:
+        app_label = "shelf"
+        unique_together = [("ticket", "number")]
+
+
+CHAIRS = Entity(
+    name="chairs",
+    source="chair",
+    target=Chair,
+    script="chair-migration.ts",
+    columns={"ticket": ForeignKey("tickets", "ticket_id"), "number": Column()},
+)
 
 
 @pytest.fixture
@@ -126,3 +148,16 @@ def test_value_that_only_some_rows_must_not_share_is_named(tickets) -> None:
     ((key, (reason,)),) = tickets.refused().items()
     assert (key, reason["column"]) == (2, "title")
     assert "(title)=(Gala) already exists" in reason["problem"]
+
+
+def test_refused_values_are_shown_as_the_source_has_them(three) -> None:
+    with connection.schema_editor() as editor:
+        editor.create_model(Chair)
+    three.run("CREATE TABLE chair (id integer NOT NULL PRIMARY KEY, ticket_id integer, number int)")
+    three.run("INSERT INTO chair VALUES (1, 2, 5), (2, 2, 5)")
+
+    assert three.load(declared=CHAIRS).inserted == 1
+
+    [row] = QuarantinedRow.objects.filter(entity_type="chairs")
+    [reason] = row.reasons
+    assert (reason["column"], reason["value"]) == ("ticket_id, number", "'2, 5'")

@@ -6,9 +6,11 @@ import threading
 
 import pytest
 from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
 
 from migrationsync.differences import Kind
 from migrationsync.dispatch.models import Office, Profile
+from migrationsync.entities import entities
 from migrationsync.exceptions import AlreadyRunning, CannotDecide, OverDeleteBudget, StaleRecord
 from migrationsync.models import (
     AppliedChange,
@@ -437,3 +439,44 @@ def test_preview_shows_what_would_change_and_writes_nothing(records) -> None:
     assert sides(records) == before
     assert (job.runs.count(), AppliedChange.objects.count()) == (1, 0)
     assert not LegacyIdMapping.objects.exclude(migration_batch="first").exists()
+
+
+# --- the source's catalogue -----------------------------------------------------------------
+
+
+def asked_of(source, act):
+    """The statements that the source is asked while `act` is done."""
+    with CaptureQueriesContext(connections[source.alias]) as asked:
+        act()
+    return [each["sql"] for each in asked]
+
+
+def looks(source, act):
+    """How often the source's schema is looked at while `act` is done."""
+    table = "dispatch_office"
+    of_schema = asked_of(source, lambda: source.check([entities.get("offices")]))
+    probe = next(each for each in of_schema if table in each)
+    return asked_of(source, act).count(probe)
+
+
+@one_engine
+def test_schema_is_looked_at_once_for_each_decision(records):
+    _, record = compared(records, "source_changed")
+    _, token = explanation(record)
+    assert looks(records.source, lambda: explanation(record)) == 1
+
+    def stale():
+        with pytest.raises(StaleRecord):
+            decide(record, "source_wins", token="another", by=None)
+
+    assert looks(records.source, stale) == 1
+    assert looks(records.source, lambda: decide(record, "source_wins", token=token, by=None)) == 1
+
+
+@one_engine
+def test_schema_is_looked_at_once_for_all_examples_of_a_preview(records):
+    for key in range(1, 8):
+        records.make(Kind.SOURCE_CHANGED, key)
+    sync(records.job(), "compare")
+    found = DifferentialRecord.objects.all()
+    assert looks(records.source, lambda: preview(found, "source_wins")) == 1

@@ -18,6 +18,7 @@ from migrationsync.converters import (
     Decimal,
     Email,
     Integer,
+    IPAddress,
     Json,
     Phone,
     Text,
@@ -46,11 +47,13 @@ jsons = st.recursive(
 ).filter(lambda value: "\\u0000" not in str(value))
 emails = st.integers(0).map("ada{}@example.org".format)
 phones = st.integers(10**6, 10**15 - 1).map("+{}".format)
+addresses = st.ip_addresses().map(str)
 uuids = st.uuids(version=4).map(str)
 
 LOCAL = DateTime(zone=BERLIN)
 ROUNDED = DateTime(zone=BERLIN, rounded=True)
 GERMAN = DateTime(zone=BERLIN, form="%d.%m.%Y %H:%M:%S")
+UNPACKED = IPAddress(unpack_ipv4=True)
 CODES = Choice({1: "doctor", 2: "nurse", 0: "clerk"})
 YES_NO = Boolean(yes="Y", no="N")
 ALL = ("postgresql", "mysql", "sqlite")
@@ -111,6 +114,9 @@ CASES = [
     (DateTime(), moments, "varchar(26)", ALL, True),
     (GERMAN, moments, "varchar(19)", ALL, False),
     (DateTime(), moments, "date", ALL, False),
+    (UNPACKED, addresses.map(UNPACKED.convert), "inet6", ("mysql",), True),
+    (IPAddress(protocol="ipv4"), st.ip_addresses(v=4).map(str), "inet6", ("mysql",), True),
+    (IPAddress(), addresses, "inet", ("postgresql",), True),
 ]  # fmt: skip
 
 

@@ -212,3 +212,19 @@ def test_child_goes_after_its_parent(offices, ledger, inserted) -> None:
     [answer] = inserted(child, entity=profiles)
     assert answer.problem == ""
     assert ledger.rows("dispatch_profile", "office_id") == {1: 1}
+
+
+def test_sequence_behind_the_keys_that_are_there_is_named(
+    offices, ledger, own_keys, inserted
+) -> None:
+    if offices.source.vendor != "postgresql":
+        # The others look at the rows themselves.
+        return
+    ledger.run(
+        "INSERT INTO dispatch_office (id, name, active, created, modified) OVERRIDING SYSTEM VALUE "
+        "VALUES (1, 'Bremen', 'Y', '2024-01-01', '2024-01-01')"
+    )
+    [answer] = inserted(office())
+    assert "duplicate key" in answer.problem
+    assert "set its sequence behind the greatest key" in answer.problem
+    assert ledger.rows("dispatch_office", "name") == {1: "Bremen"}

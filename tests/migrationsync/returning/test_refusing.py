@@ -5,7 +5,7 @@ import pytest
 from migrationsync.converters import Boolean, Choice, Text
 from migrationsync.dispatch.legacy.tables import TABLES
 from migrationsync.dispatch.models import Office
-from migrationsync.entities import Column, Entity, entities
+from migrationsync.entities import Column, Entity, ForeignKey, entities
 from migrationsync.returning import refusals
 from tests.migrationsync.test_entities import authors, books
 
@@ -25,13 +25,18 @@ def test_column_that_cannot_go_back_is_named_without_a_database() -> None:
     columns = {
         "name": Column(converter=Text(cut=True)),
         "motto": Column("code", Choice({1: "a", 2: "a"})),
-        "born_on": Column("id"),
     }
     assert [each.partition(":")[0] for each in refusals(authors(columns=columns))] == [
         "author.name can't be written back",
         "author.code can't be written back",
-        "author.id is the key, which is never changed.",
     ]
+
+
+def test_key_is_no_matter_unless_it_points_to_another_row() -> None:
+    kept = authors(columns={"name": Column(), "motto": Column("id", Text(cut=True))})
+    assert refusals(kept) == []
+    shared = books(columns={**books().columns, "author": ForeignKey("authors", "number")})
+    assert refusals(shared) == ["book.number is the key, which is never changed."]
 
 
 def test_what_depends_on_the_source_is_said_once_it_is_known(source, run) -> None:
@@ -55,7 +60,15 @@ def test_required_columns_that_nobody_fills_are_named(source, run) -> None:
         "country char(2) DEFAULT 'de' NOT NULL, note varchar(9))"
     )
     [why] = refusals(authors(), source.table("author"))
-    assert why.startswith("author.ssn is required, but isn't declared")
+    assert why.startswith("author.ssn is required, but “authors” doesn't declare it")
+    assert why.endswith("Declare it there, or give it a default in the source.")
+    other = authors(name="taxpayers", columns={"name": Column("ssn")})
+    entities.register(other)
+    try:
+        [why] = refusals(authors(), source.table("author"))
+    finally:
+        entities.declared.remove(other)
+    assert "“taxpayers” reads the same table and declares it" in why
 
 
 def test_view_is_not_written_to(source, run) -> None:

@@ -1,13 +1,6 @@
 import pytest
 
-from tests.migrationsync.syncing import Dispatch, quick_source
-
-
-@pytest.fixture
-def dispatch(db, _legacies, django_db_blocker):
-    """On SQLite."""
-    with quick_source(_legacies, django_db_blocker) as source:
-        yield Dispatch(source)
+from tests.migrationsync.syncing import Dispatch
 
 
 @pytest.fixture

@@ -184,7 +184,9 @@ def test_sqlite_key_that_holds_no_integer_is_named(source, run, value, shown) ->
 
 def test_key_of_texts_is_refused_with_a_way_out(source, run) -> None:
     run(f"CREATE TABLE author (id varchar(9) NOT NULL PRIMARY KEY, {REST})")
-    with pytest.raises(SchemaDrift, match=r"no integer\. Declare another column as the key"):
+    with pytest.raises(
+        SchemaDrift, match=r"no integer\. Declare another column as the key.*row_number"
+    ):
         source.check([authors()])
 
 
@@ -222,4 +224,4 @@ def test_name_with_a_percent_sign_is_a_name(source, run) -> None:
     found = source.read(table, ["50%s", "half%off"], after=1, until=9, keys=[1, 2], limit=9)
     assert found.rows == [(2, "y")]
     assert source.high_water(table, "50%s") == 2
-    assert source.count(table).rows == 2
+    assert source.count(table) == 2
