@@ -13,9 +13,14 @@ if TYPE_CHECKING:
 
 
 class CannotRun(OperationError):
-    """A run can't be started, or a job not be changed, as things are."""
+    """A run can't be started, or a job not be changed, as things are. Where it was asked for
+    wrongly, `option` names of what."""
 
     code = "cannot_run"
+
+    def __init__(self, message: str, *, option: str = "") -> None:
+        super().__init__(message)
+        self.option = option
 
 
 class NotYet(CannotRun):

@@ -21,7 +21,7 @@ from migrationsync.works.sync import SyncEntity
 from migrationsync.works.validate import ValidateEntity
 from operations import control, delivery
 from operations.kinds import Kind
-from operations.stages import Stage
+from operations.stages import Stage, label
 
 # The work of each step of a run.
 WORKS: dict[str, type[EntityWork]] = {
@@ -33,16 +33,6 @@ WORKS: dict[str, type[EntityWork]] = {
     "check": CheckRecords,
     "validate": ValidateEntity,
 }
-_BY_NAME = {work.__name__: work for work in WORKS.values()}
-_LABELS = {
-    "load": "Load",
-    "sync": "Sync",
-    "compare": "Compare",
-    "resolve": "Resolve",
-    "delete": "Delete",
-    "check": "Check",
-    "validate": "Validate",
-}
 
 
 class SyncKind(Kind[SynchronizationJob]):
@@ -52,7 +42,7 @@ class SyncKind(Kind[SynchronizationJob]):
     name = "sync"
     operation = SynchronizationJob
     job = MigrationCheckpoint
-    work = dict(_BY_NAME)
+    work = {work.__name__: work for work in WORKS.values()}
 
     def jobs_of(self, operation: SynchronizationJob) -> QuerySet[Any]:
         return MigrationCheckpoint.objects.filter(run=operation.latest_run_id)
@@ -73,7 +63,7 @@ class SyncKind(Kind[SynchronizationJob]):
         return [
             Stage(
                 str(part),
-                f"{_LABELS[part.step]} {part.entity}",
+                f"{label(part.step)} {part.entity}",
                 unit="records",
                 # Few beside the others, and it isn't known beforehand whether there are any.
                 weight=0 if part.step in runs.WHERE_NEEDED else run.sizes.get(part.entity, 0) + 1,
@@ -119,7 +109,7 @@ class SyncKind(Kind[SynchronizationJob]):
                 status=MigrationCheckpoint.Status.FAILED, error_code=TOO_MANY_REFUSED
             )
             for checkpoint in refused:
-                _BY_NAME[checkpoint.name]().try_again(checkpoint)
+                WORKS[checkpoint.stage.partition("-")[0]]().try_again(checkpoint)
         elif run is None or not run.is_open:
             # It was paused between two runs.
             control.schedule(operation)

@@ -46,6 +46,7 @@ class MappingCache:
         self._misses = 0
 
     def uuids_of(self, entity_name: str, legacy_ids: Iterable[int]) -> dict[int, UUID]:
+        """Of those that are mapped. At most one query, for the ones that aren't kept."""
         found: dict[int, UUID] = {}
         missing = []
         with self._lock:
@@ -89,11 +90,6 @@ _cache = MappingCache(settings.SYNC_MAPPING_CACHE_SIZE)
 def uuid_of(entity_name: str, legacy_id: int) -> UUID | None:
     """None: it isn't mapped."""
     return _cache.uuids_of(entity_name, [legacy_id]).get(legacy_id)
-
-
-def uuids_of(entity_name: str, legacy_ids: Iterable[int]) -> dict[int, UUID]:
-    """Of those that are mapped. At most one query, for the ones that aren't kept."""
-    return _cache.uuids_of(entity_name, legacy_ids)
 
 
 def forget(entity_name: str, legacy_id: int) -> None:

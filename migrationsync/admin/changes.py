@@ -20,6 +20,7 @@ from migrationsync.admin.findings import (
     EntityFilter,
     FindingAdmin,
     RunFilter,
+    as_legacy_id,
     as_uuid,
     job_url,
     look_up_url,
@@ -29,11 +30,10 @@ from migrationsync.admin.review import review_url
 from migrationsync.admin.words import ago
 from migrationsync.entities import entities
 from migrationsync.exceptions import CannotUndo
-from migrationsync.models import AppliedChange, SynchronizationJob
+from migrationsync.models import AppliedChange
 from migrationsync.resolving.rules import Action
 from migrationsync.services import decisions
 from migrationsync.source import SourceError
-from operations.api.pagination import is_number
 from operations.pages import confirmation
 
 
@@ -60,11 +60,6 @@ class ChangeAdmin(FindingAdmin):
     search_help_text = "A legacy id or a UUID."
     ordering = ("-id",)
 
-    # --- who may what ------------------------------------------------------------
-
-    def of_jobs(self, jobs: QuerySet[SynchronizationJob]) -> Q:
-        return Q(run__job__in=jobs) | Q(record__differential__checkpoint__sync_job__in=jobs)
-
     # --- the list ----------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -79,8 +74,8 @@ class ChangeAdmin(FindingAdmin):
             return queryset, False
         # The indexes begin with the entity.
         named = Q(entity_type__in=[each.name for each in entities])
-        if is_number(text):
-            return queryset.filter(named, legacy_id=int(text)), False
+        if (legacy_id := as_legacy_id(text)) is not None:
+            return queryset.filter(named, legacy_id=legacy_id), False
         if key := as_uuid(text):
             return queryset.filter(named, uuid=key), False
         return queryset.none(), False
@@ -137,7 +132,7 @@ class ChangeAdmin(FindingAdmin):
         change = self.find(request, object_id)
         if isinstance(change, HttpResponse):
             return change
-        job = job_of(change)
+        job = change.job
         rows = showing.changes(change.before, change.after)
         context = self.page(
             request,
@@ -149,7 +144,7 @@ class ChangeAdmin(FindingAdmin):
             job_url=job_url(job.pk) if job else "",
             rows=rows,
             differing=sum(row.differs for row in rows),
-            look_up_url=look_up_url(change.legacy_id or change.uuid),
+            look_up_url=look_up_url(change.key),
             review_url=review_url(job.pk, change.entity_type, record=change.record_id)
             if job and change.record_id
             else "",
@@ -188,8 +183,7 @@ class ChangeAdmin(FindingAdmin):
 
 
 def title_of(change: AppliedChange) -> str:
-    key = change.legacy_id if change.legacy_id is not None else change.uuid
-    return f"{change.entity_type} {key}"
+    return f"{change.entity_type} {change.key}"
 
 
 def action_label(change: AppliedChange) -> str:
@@ -200,13 +194,6 @@ def action_label(change: AppliedChange) -> str:
     return label[:1].upper() + label[1:]
 
 
-def job_of(change: AppliedChange) -> SynchronizationJob | None:
-    """Whose it is: of its run, or of the record that was decided. None: that is gone."""
-    if change.run:
-        return change.run.job
-    return change.record.differential.checkpoint.sync_job if change.record else None
-
-
 def may_undo(request: HttpRequest, change: AppliedChange) -> bool:
-    job = job_of(change)
+    job = change.job
     return job.may_be_controlled_by(request.user) if job else request.user.has_perm(DECIDE)

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import OuterRef, QuerySet, Sum
+from django.db.models import OuterRef, Sum
 
 from content.admin.pagination import COUNT_LIMIT, BoundedCount
 from migrationsync.differences import Kind
@@ -20,7 +20,6 @@ from migrationsync.models import (
     QuarantinedRow,
     SynchronizationJob,
 )
-from migrationsync.selecting import UNDECIDED
 
 # Of each entity so many quarantined rows are looked at for the reasons that are most frequent.
 SAMPLE = 1_000
@@ -48,20 +47,12 @@ CROSS JOIN LATERAL jsonb_array_elements(sample.reasons) AS reason
 GROUP BY 1, 2, 3 ORDER BY 1, 4 DESC, 2, 3"""
 
 
-def open_differentials() -> QuerySet[DataDifferential]:
-    return DataDifferential.objects.filter(resolved=False, superseded_at=None).order_by()
-
-
 def differing(jobs: Iterable[UUID], *, limit: int = COUNT_LIMIT) -> dict[UUID, int]:
     """Records that each job found and nobody has decided yet; `limit` + 1: more than that. Without
     those in quarantine, which are counted there: they wait for their source to be mended."""
     records = (
-        DifferentialRecord.objects.filter(
-            state__in=UNDECIDED,
-            differential__resolved=False,
-            differential__superseded_at=None,
-            differential__checkpoint__sync_job=OuterRef("pk"),
-        )
+        DifferentialRecord.objects.to_decide()
+        .of_job(OuterRef("pk"))
         .exclude(differential__kind=Kind.QUARANTINED)
         .order_by()
     )
@@ -77,7 +68,7 @@ def differing_by_kind(job: SynchronizationJob) -> list[dict[str, Any]]:
     """What the job found that isn't all decided or superseded, by entity and kind, as stored:
     {"entity_type", "kind", "found"}."""
     found = (
-        open_differentials()
+        DataDifferential.objects.open()
         .filter(checkpoint__sync_job=job)
         .values("entity_type", "kind")
         .annotate(found=Sum("record_count"))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from django.contrib import admin, messages
-from django.db.models import OuterRef, Q, QuerySet
+from django.db.models import OuterRef, QuerySet
 from django.db.models.fields.json import KeyTransform
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -34,8 +34,8 @@ from migrationsync.admin.words import ago
 from migrationsync.differences import Kind
 from migrationsync.models import DataDifferential, DifferentialRecord, SynchronizationJob
 from migrationsync.models.differentials import Strategy
+from migrationsync.querysets import DifferentialQuerySet
 from migrationsync.resolving.rules import allowed
-from migrationsync.selecting import UNDECIDED
 from operations.api.pagination import is_number
 
 RECORDS_SHOWN = 50
@@ -43,18 +43,18 @@ COLUMNS_SHOWN = 4
 
 
 class State(NamedTuple):
-    """Of a differential: its word, and the icon that goes with it."""
+    """Of a differential: its word, and the icon that goes with it. `rows` finds those in it."""
 
     name: str
     label: str
     icon: str
-    condition: Q
+    rows: Callable[[DifferentialQuerySet], DifferentialQuerySet]
 
 
 STATES = (
-    State("open", "To be decided", "waiting", Q(resolved=False, superseded_at=None)),
-    State("resolved", "Resolved", "completed", Q(resolved=True)),
-    State("superseded", "Superseded", "cancelled", Q(resolved=False, superseded_at__isnull=False)),
+    State("open", "To be decided", "waiting", DifferentialQuerySet.open),
+    State("resolved", "Resolved", "completed", DifferentialQuerySet.resolved),
+    State("superseded", "Superseded", "cancelled", DifferentialQuerySet.superseded),
 )
 RECORD_ICONS = {
     DifferentialRecord.State.OPEN: "waiting",
@@ -82,7 +82,7 @@ class StateFilter(admin.SimpleListFilter):
         if self.value() == self.ALL:
             return queryset
         wanted = next((each for each in STATES if each.name == self.value()), STATES[0])
-        return queryset.filter(wanted.condition)
+        return wanted.rows(cast("DifferentialQuerySet", queryset))
 
 
 class JobFilter(GivenFilter):
@@ -123,17 +123,12 @@ class DifferentialAdmin(FindingAdmin):
     ordering = ("-id",)
     actions = tuple(_decide(each) for each in DECISIONS)
 
-    # --- who may what ------------------------------------------------------------
-
-    def of_jobs(self, jobs: QuerySet[SynchronizationJob]) -> Q:
-        return Q(checkpoint__sync_job__in=jobs)
-
     # --- the list ----------------------------------------------------------------
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        still_open = DifferentialRecord.objects.filter(
-            differential=OuterRef("pk"), state__in=UNDECIDED
-        ).order_by()
+        still_open = (
+            DifferentialRecord.objects.undecided().filter(differential=OuterRef("pk")).order_by()
+        )
         return (
             super()
             .get_queryset(request)
@@ -214,7 +209,7 @@ class DifferentialAdmin(FindingAdmin):
             return differential
         criteria = differential.comparison_criteria
         run = differential.checkpoint.run
-        is_open = not differential.resolved and differential.superseded_at is None
+        is_open = differential.is_open
         context = self.page(
             request,
             title=str(differential),
@@ -304,7 +299,7 @@ def _records(request: HttpRequest, differential: DataDifferential) -> dict[str, 
                 each,
                 RECORD_ICONS[states(each.state)],
                 review_url(*review, kind=differential.kind, record=each.pk),
-                each.state in UNDECIDED,
+                each.is_undecided,
             )
             for each in shown
         ],
@@ -313,5 +308,5 @@ def _records(request: HttpRequest, differential: DataDifferential) -> dict[str, 
         "is_first": not is_number(behind),
         "first_query": urlencode(query),
         "next_query": urlencode({**query, "after": str(shown[-1].pk)}) if is_more else "",
-        "open_count": differential.records.filter(state__in=UNDECIDED).count(),
+        "open_count": differential.records.undecided().count(),
     }

@@ -1,34 +1,38 @@
 """What the lists and pages of differentials, changes and reports share.
 
-They are what runs leave behind: looked at, never edited. Who sees a job sees what it found.
+They are what runs leave behind: looked at, never edited. Who sees what is
+`migrationsync.querysets`'s.
 """
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from migrationsync.admin.lists import ReadOnlyAdmin
+from content.admin.lists import ReadOnlyAdmin
 from migrationsync.entities import entities
 from migrationsync.models import SynchronizationJob, SynchronizationRun
-from operations import watching
+from migrationsync.querysets import own_or_all, sees_all
+from operations.stages import label
 
-SEE_JOBS = "migrationsync.view_synchronizationjob"
+# Eighteen digits always fit a bigint.
+_LEGACY_ID = re.compile(r"0|-?[1-9][0-9]{0,17}")
 DECIDE = "migrationsync.change_synchronizationjob"
 MAKE_JOBS = "migrationsync.add_synchronizationjob"
 
 
 class FindingAdmin(ReadOnlyAdmin):
-    """Base. Who may see the model, or all jobs, sees all; who may make jobs what theirs found."""
+    """Base. Who may see the model sees all of it; who may make jobs what theirs left behind."""
 
     change_list_template = "admin/migrationsync/finding_list.html"
 
@@ -37,10 +41,6 @@ class FindingAdmin(ReadOnlyAdmin):
 
     # --- what a model says -------------------------------------------------------------
 
-    def of_jobs(self, jobs: QuerySet[SynchronizationJob]) -> Q:
-        """The rows that these jobs left behind."""
-        raise NotImplementedError
-
     def empty_text(self) -> str:
         """What the list says when there is nothing to show."""
         raise NotImplementedError
@@ -48,31 +48,29 @@ class FindingAdmin(ReadOnlyAdmin):
     # --- who may what --------------------------------------------------------------------
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        if self.sees_all(request):
-            return True
         if obj is not None:
             return self.get_queryset(request).filter(pk=obj.pk).exists()
-        return request.user.has_perm(MAKE_JOBS)
+        return self.sees_all(request) or request.user.has_perm(MAKE_JOBS)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
 
     def sees_all(self, request: HttpRequest) -> bool:
-        return super().has_view_permission(request) or request.user.has_perm(SEE_JOBS)
+        return sees_all(request.user, str(self.opts.model_name))
 
     def jobs(self, request: HttpRequest) -> QuerySet[SynchronizationJob]:
         """The jobs whose findings this user sees. Raises PermissionDenied where those of none."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        if self.sees_all(request):
-            return SynchronizationJob.objects.all()
-        return SynchronizationJob.viewable_by(request.user)
+        return own_or_all(
+            SynchronizationJob.objects.all(),
+            request.user,
+            model_name=str(self.opts.model_name),
+            owners=["requested_by"],
+        )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        rows = super().get_queryset(request)
-        if self.sees_all(request):
-            return rows
-        return rows.filter(self.of_jobs(SynchronizationJob.viewable_by(request.user)))
+        return cast("Any", super().get_queryset(request)).visible_to(request.user)
 
     # --- the list --------------------------------------------------------------------------
 
@@ -80,7 +78,7 @@ class FindingAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
         context = {
-            "title": watching.label(str(self.opts.verbose_name_plural)),
+            "title": label(str(self.opts.verbose_name_plural)),
             "empty_text": self.empty_text(),
             **(extra_context or {}),
         }
@@ -95,7 +93,7 @@ class FindingAdmin(ReadOnlyAdmin):
             "opts": self.opts,
             "media": self.media,
             "list_url": reverse(f"admin:{self.url_prefix}_changelist"),
-            "list_title": watching.label(str(self.opts.verbose_name_plural)),
+            "list_title": label(str(self.opts.verbose_name_plural)),
             **context,
         }
 
@@ -163,6 +161,11 @@ class RunFilter(GivenFilter):
     parameter_name = "run"
     model = SynchronizationRun
     field = "run"
+
+
+def as_legacy_id(text: str) -> int | None:
+    """As a legacy table may have them: 0 and below too."""
+    return int(text) if _LEGACY_ID.fullmatch(text) else None
 
 
 def as_uuid(text: str) -> uuid.UUID | None:

@@ -17,10 +17,10 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
+from content.admin.lists import BoundedList
 from content.admin.pagination import bounded
 from migrationsync.admin import counting, editing, forms, steering, words
 from migrationsync.admin.findings import MAKE_JOBS
-from migrationsync.admin.lists import BoundedList
 from migrationsync.admin.sections import sections_of
 from migrationsync.entities import entities
 from migrationsync.models import SynchronizationJob

@@ -19,10 +19,9 @@ from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, reverse
 from django.utils.http import urlencode
 
-from content.links import as_id
+from content.admin.lists import ReadOnlyAdmin
 from migrationsync import last_synced, lookup
-from migrationsync.admin.findings import as_uuid
-from migrationsync.admin.lists import ReadOnlyAdmin
+from migrationsync.admin.findings import as_legacy_id, as_uuid
 from migrationsync.admin.showing import Shown, raw_rows
 from migrationsync.entities import Entity, UnknownEntity, entities
 from migrationsync.models import AppliedChange, LegacyIdMapping, QuarantinedRow
@@ -116,7 +115,7 @@ def parse(text: str) -> Wanted | None:
     if found is None:
         return None
     name = (found["entity"] or "").lower()
-    if (number := as_id(found["key"])) is not None:
+    if (number := as_legacy_id(found["key"])) is not None:
         return Wanted(name, number, None)
     if (key := as_uuid(found["key"])) is not None:
         return Wanted(name, None, key)

@@ -13,10 +13,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST
 
-from content.links import as_id
+from content.admin.lists import ReadOnlyAdmin
 from migrationsync.admin import words
-from migrationsync.admin.findings import EntityFilter
-from migrationsync.admin.lists import ReadOnlyAdmin
+from migrationsync.admin.findings import EntityFilter, as_legacy_id
 from migrationsync.entities import UnknownEntity, entities
 from migrationsync.exceptions import CannotRun
 from migrationsync.models import QuarantinedRow
@@ -147,7 +146,7 @@ class QuarantinedRowAdmin(ReadOnlyAdmin):
     ) -> tuple[QuerySet[Any], bool]:
         if not search_term:
             return queryset, False
-        number = as_id(search_term)
+        number = as_legacy_id(search_term)
         if number is None:
             return queryset.none(), False
         # By the unique index, which begins with the entity.

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -23,8 +22,9 @@ from migrationsync.admin.findings import (
     run_link,
 )
 from migrationsync.admin.words import ago
-from migrationsync.models import MigrationValidationReport, SynchronizationJob
+from migrationsync.models import MigrationValidationReport
 from operations import watching
+from operations.stages import label
 
 # What is called by more than its own name, in the order in which it is told.
 CRITERIA: Mapping[str, str] = {
@@ -70,9 +70,6 @@ class ReportAdmin(FindingAdmin):
     list_filter = ("validation_passed", EntityFilter, "validation_type", RunFilter)
     list_select_related = ("run__job",)
     ordering = ("-id",)
-
-    def of_jobs(self, jobs: QuerySet[SynchronizationJob]) -> Q:
-        return Q(run__job__in=jobs)
 
     # --- the list ----------------------------------------------------------------
 
@@ -170,7 +167,7 @@ def _discrepancy(found: dict[str, Any]) -> Discrepancy:
 def _figures(found: Any) -> list[tuple[str, int]]:
     """Those that aren't nothing."""
     figures = found if isinstance(found, dict) else {}
-    return [(watching.label(name), number) for name, number in figures.items() if number]
+    return [(label(name), number) for name, number in figures.items() if number]
 
 
 def _named(found: Mapping[str, Any], names: Mapping[str, str]) -> list[Named]:
@@ -178,7 +175,7 @@ def _named(found: Mapping[str, Any], names: Mapping[str, str]) -> list[Named]:
     order = [*names, *(name for name in found if name not in names and name != "figures")]
     return [
         Named(
-            names.get(name, watching.label(name)),
+            names.get(name, label(name)),
             _texts(found[name]) if name == "wrong" else _lines(found[name]),
         )
         for name in order

@@ -22,7 +22,6 @@ from migrationsync.admin.showing import Change, moves
 from migrationsync.exceptions import CannotDecide, CannotRun, OverDeleteBudget
 from migrationsync.models import DataDifferential, DifferentialRecord, SynchronizationJob
 from migrationsync.models.differentials import Strategy
-from migrationsync.selecting import UNDECIDED
 from migrationsync.services import decisions
 from migrationsync.source import SourceError
 from operations.api.pagination import is_number
@@ -67,9 +66,10 @@ def resolve_url(
 
 
 def resolve_page(model_admin: FindingAdmin, request: HttpRequest) -> HttpResponse:
-    jobs = model_admin.jobs(request)
+    if not model_admin.has_view_permission(request):
+        raise PermissionDenied
     source = request.POST if request.method == "POST" else request.GET
-    chosen = _chosen(jobs, source.getlist("differential"), source.getlist("record"))
+    chosen = _chosen(request.user, source.getlist("differential"), source.getlist("record"))
     back_url = _back_url(chosen)
     strategy = source.get("strategy", "")
     refusal = _refusal(chosen, strategy, source)
@@ -111,19 +111,11 @@ def resolve_page(model_admin: FindingAdmin, request: HttpRequest) -> HttpRespons
     return TemplateResponse(request, "admin/migrationsync/datadifferential/resolve.html", context)
 
 
-def _chosen(
-    jobs: QuerySet[SynchronizationJob], differentials: list[str], records: list[str]
-) -> Chosen:
+def _chosen(user: Any, differentials: list[str], records: list[str]) -> Chosen:
     """What is still to be decided of it, and the user's to see."""
     wanted = Q(differential__in=[key for each in differentials if (key := as_uuid(each))])
     wanted |= Q(pk__in=[int(each) for each in records if is_number(each)])
-    found = DifferentialRecord.objects.filter(
-        wanted,
-        state__in=UNDECIDED,
-        differential__resolved=False,
-        differential__superseded_at=None,
-        differential__checkpoint__sync_job__in=jobs,
-    )
+    found = DifferentialRecord.objects.visible_to(user).to_decide().filter(wanted)
     sources = (
         DataDifferential.objects.filter(pk__in=found.values("differential"))
         .defer("legacy_ids", "comparison_criteria")

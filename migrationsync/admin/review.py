@@ -14,6 +14,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import urlencode
@@ -33,7 +34,6 @@ from migrationsync.models import (
 )
 from migrationsync.models.differentials import Strategy
 from migrationsync.resolving.rules import Action, action_of, allowed
-from migrationsync.selecting import UNDECIDED
 from migrationsync.services import decisions
 from migrationsync.source import SourceError
 from operations.api.pagination import is_number
@@ -52,11 +52,8 @@ class Review(NamedTuple):
 
     @property
     def differentials(self) -> QuerySet[DataDifferential]:
-        found = DataDifferential.objects.filter(
-            checkpoint__sync_job=self.job,
-            entity_type=self.entity.name,
-            resolved=False,
-            superseded_at=None,
+        found = DataDifferential.objects.open().filter(
+            checkpoint__sync_job=self.job, entity_type=self.entity.name
         )
         return found.filter(kind=self.kind) if self.kind else found
 
@@ -105,9 +102,7 @@ def review_page(
 
 def _review(model_admin: FindingAdmin, request: HttpRequest, job_id: UUID, name: str) -> Review:
     """Raises NotDeclared."""
-    job = model_admin.jobs(request).filter(pk=job_id).first()
-    if job is None:
-        raise Http404
+    job = get_object_or_404(model_admin.jobs(request), pk=job_id)
     try:
         entity = entities.get(name)
     except UnknownEntity as error:
@@ -193,7 +188,7 @@ def _three_columns(review: Review, record: DifferentialRecord) -> dict[str, Any]
 
 
 def _is_open(record: DifferentialRecord) -> bool:
-    return record.state in UNDECIDED and record.differential.superseded_at is None
+    return record.is_undecided and record.differential.superseded_at is None
 
 
 def _resolving(record: DifferentialRecord) -> SynchronizationRun | None:
@@ -282,9 +277,7 @@ def _undo(request: HttpRequest, review: Review) -> HttpResponse:
     except (CannotUndo, SourceError) as error:
         messages.error(request, str(error))
     else:
-        messages.success(
-            request, f"{review.entity.name} {change.legacy_id or change.uuid}: undone."
-        )
+        messages.success(request, f"{review.entity.name} {change.key}: undone.")
     return HttpResponseRedirect(review.url(change.record_id))
 
 
@@ -317,13 +310,11 @@ def _before(
     return neighbour or _last_open(differentials.filter(pk__lt=record.differential_id))
 
 
-_HOLDS_OPEN = Exists(
-    DifferentialRecord.objects.filter(differential=OuterRef("pk"), state__in=UNDECIDED)
-)
+_HOLDS_OPEN = Exists(DifferentialRecord.objects.undecided().filter(differential=OuterRef("pk")))
 
 
 def _open_of(differential: DataDifferential) -> QuerySet[DifferentialRecord]:
-    return DifferentialRecord.objects.filter(differential=differential.pk, state__in=UNDECIDED)
+    return DifferentialRecord.objects.undecided().filter(differential=differential.pk)
 
 
 def _number(differentials: QuerySet[DataDifferential], record: DifferentialRecord) -> str:
@@ -340,7 +331,7 @@ def _count(differentials: QuerySet[DataDifferential]) -> str:
 
 
 def _open(differentials: QuerySet[DataDifferential]) -> QuerySet[DifferentialRecord]:
-    return DifferentialRecord.objects.filter(differential__in=differentials, state__in=UNDECIDED)
+    return DifferentialRecord.objects.undecided().filter(differential__in=differentials)
 
 
 def _counted(records: QuerySet[DifferentialRecord]) -> int:

@@ -26,9 +26,9 @@ from migrationsync.models import (
     SynchronizationJob,
     SynchronizationRun,
 )
-from operations import watching
 from operations.admin import Section
 from operations.api.pagination import is_number
+from operations.stages import label
 
 RUNS_SHOWN = 10
 KINDS = dict(DataDifferential.DifferenceKind.choices)
@@ -108,7 +108,7 @@ def _checkpoint(row: MigrationCheckpoint) -> Checkpoint:
     icons = {status["PENDING"]: "pending", status["IN_PROGRESS"]: "in_progress"}
     return Checkpoint(
         row,
-        f"{watching.label(step)} {row.entity_type}",
+        f"{label(step)} {row.entity_type}",
         str(icons.get(status(row.status), row.status)),
         row.get_status_display(),
         row.last_processed_id,

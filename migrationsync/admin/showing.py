@@ -195,7 +195,9 @@ def _field_row(
     if legacy is None and found.legacy is not None:
         row = Shown("not convertible", is_word=True)
     if found.last_synced is None:
-        before = Shown("not kept" if found.uuid and found.legacy_id else "never", is_word=True)
+        before = Shown(
+            "not kept" if found.uuid and found.legacy_id is not None else "never", is_word=True
+        )
     return FieldRow(
         name,
         column.source or name,

@@ -1,26 +1,14 @@
-"""Who sees and who may change what: what belongs to a job goes by the job, the rest by the
-model's permission."""
+"""Who may change what: what belongs to a job goes by the job, the rest by the model's permission.
+Who sees what is `migrationsync.querysets`'s."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from rest_framework.exceptions import PermissionDenied
 
 from migrationsync.models import SynchronizationJob
-
-RowT = TypeVar("RowT", bound=Model)
-
-
-def viewable(rows: QuerySet[RowT], user: Any, *, job: str) -> QuerySet[RowT]:
-    """Those of one's own jobs; with the model's view permission all. `job` is the way there."""
-    if not user.is_authenticated:
-        return rows.none()
-    meta = rows.model._meta
-    if user.has_perm(f"{meta.app_label}.view_{meta.model_name}"):
-        return rows
-    return rows.filter(**{f"{job}__requested_by": user})
 
 
 def check_may_control(job: SynchronizationJob, user: Any) -> None:

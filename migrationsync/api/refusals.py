@@ -15,7 +15,7 @@ from rest_framework.fields import get_error_detail
 
 from migrationsync.api.values import explained
 from migrationsync.entities import UnknownEntity
-from migrationsync.exceptions import OverDeleteBudget, StaleRecord
+from migrationsync.exceptions import CannotRun, OverDeleteBudget, StaleRecord
 from migrationsync.source import SchemaDrift, SourceDenied, SourceError, SourceUnreachable
 from migrationsync.source.writing import MayNotWrite
 from operations.api.starting import KeyReused
@@ -80,6 +80,8 @@ def translated() -> Iterator[None]:
     except IdempotencyKeyReused as error:
         raise KeyReused(str(error)) from error
     except OperationError as error:
+        if isinstance(error, CannotRun) and error.option:
+            raise ValidationError({error.option: str(error)}) from error
         raise Conflict(error) from error
     except DjangoPermissionDenied as error:
         raise PermissionDenied(str(error)) from error

@@ -12,7 +12,7 @@ from migrationsync.entities import Entity, RowError
 from migrationsync.entities.declarations import Value
 from migrationsync.lookup import uuid_of
 from migrationsync.models import LegacyIdMapping
-from migrationsync.source import Source
+from migrationsync.source import Source, Table
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,18 @@ class Explanation:
     problems: tuple[str, ...] = ()
 
 
-def explain(entity: Entity, source: Source, legacy_id: int) -> Explanation:
-    """Raises SchemaDrift, SourceUnreachable. A handful of statements; writes nothing."""
-    mapping = LegacyIdMapping.objects.filter(entity_type=entity.name, legacy_id=legacy_id).first()
+def explain(entity: Entity, source: Source, table: Table, key: int | UUID) -> Explanation:
+    """`table` is the entity's, checked. A row that only the target has is asked for by its UUID.
+
+    Raises SourceUnreachable. A handful of statements; writes nothing.
+    """
+    if isinstance(key, UUID):
+        return Explanation(None, key, None, None, _current(entity, key), ())
+    mapping = LegacyIdMapping.objects.filter(entity_type=entity.name, legacy_id=key).first()
     uuid = mapping.uuid_id if mapping else None
     current = _current(entity, uuid) if uuid else None
     before = _last_synced(entity, mapping) if mapping else None
-    legacy, problems = _legacy(entity, source, legacy_id)
+    legacy, problems = _legacy(entity, source, table, key)
     differing: tuple[str, ...] = ()
     if legacy is not None and current is not None and not problems:
         differing = tuple(
@@ -48,13 +53,12 @@ def explain(entity: Entity, source: Source, legacy_id: int) -> Explanation:
             if _text(entity, value, legacy[value.field])
             != _text(entity, value, current[value.field])
         )
-    return Explanation(legacy_id, uuid, legacy, before, current, differing, problems)
+    return Explanation(key, uuid, legacy, before, current, differing, problems)
 
 
 def _legacy(
-    entity: Entity, source: Source, legacy_id: int
+    entity: Entity, source: Source, table: Table, legacy_id: int
 ) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
-    table = source.check([entity])[entity.name]
     batch = source.read(table, entity.reads, after=legacy_id - 1, until=legacy_id, limit=1)
     if batch is None:
         return None, ()

@@ -9,14 +9,14 @@ from uuid import UUID
 
 from django.db import connection
 
-from migrationsync.checksums import quoted, target_sql
+from migrationsync.checksums import target_sql
 from migrationsync.comparing.differential import of_mapped
-from migrationsync.comparing.explaining import Explanation
 from migrationsync.comparing.results import Difference
 from migrationsync.comparing.sides import Ranges, SourceSide, StoredSide
 from migrationsync.differences import Kind
 from migrationsync.entities import Entity
 from migrationsync.models import LegacyIdMapping
+from migrationsync.names import quoted
 from migrationsync.source import Source, Table
 
 # A record: by its legacy id or, where it has none, by its UUID.
@@ -64,29 +64,20 @@ def compare_records(
     return found
 
 
-def token_of(entity: Entity, source: Source, key: Key) -> str:
+def token_of(entity: Entity, source: Source, table: Table, key: Key) -> str:
     """Stands for the record as it is: another one once either side's row or the mapping changed.
 
-    Raises SchemaDrift, SourceUnreachable.
+    Raises SourceUnreachable.
     """
-    table = source.check([entity])[entity.name]
     legacy_id = key
     if isinstance(key, UUID):
         mapped = LegacyIdMapping.objects.filter(entity_type=entity.name, uuid_id=key)
-        legacy_id = mapped.values_list("legacy_id", flat=True).first() or key
+        found = mapped.values_list("legacy_id", flat=True).first()
+        legacy_id = key if found is None else found
     checksums = source_checksums(entity, source, table, [legacy_id])
     state = states(entity, [key]).get(key, "")
     text = f"{checksums.get(legacy_id, '')}/{state}"
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def explain_extra(entity: Entity, uuid: UUID) -> Explanation:
-    """A row that only the target has, as `explain` shows one that both have."""
-    fields = [entity.target._meta.get_field(name) for name in entity.columns]
-    columns = [str(getattr(field, "attname", field.name)) for field in fields]
-    row = entity.target._base_manager.filter(pk=uuid).values_list(*columns).first()
-    current = None if row is None else dict(zip(entity.columns, row, strict=True))
-    return Explanation(None, uuid, None, None, current, ())
 
 
 def source_checksums(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 from migrationsync.differences import COMPARISON_TYPES, ComparisonType, Kind
 from migrationsync.entities import Entity
@@ -27,8 +27,18 @@ class Difference:
 
     kind: Kind
     legacy_id: int | None
-    uuid: uuid.UUID | None = None
+    uuid: UUID | None = None
     is_contested: bool = False
+
+    @property
+    def key(self) -> int | UUID:
+        """The legacy id; of an extra row, its UUID."""
+        return self.legacy_id if self.legacy_id is not None else cast("UUID", self.uuid)
+
+    @property
+    def json_key(self) -> int | str:
+        """As a finding keeps it."""
+        return self.key if isinstance(self.key, int) else str(self.key)
 
 
 @dataclass(frozen=True)
@@ -72,19 +82,15 @@ def findings(
         by_kind.setdefault(difference.kind, []).append(difference)
     for kind, found in by_kind.items():
         for page in _pages(found):
-            contested = [_id(each) for each in page if each.is_contested]
+            contested = [each.json_key for each in page if each.is_contested]
             yield Finding(
                 entity.source,
                 entity.target._meta.db_table,
                 COMPARISON_TYPES[kind],
-                [_id(each) for each in page],
+                [each.json_key for each in page],
                 {**criteria, "kind": kind.value, "contested": contested},
             )
 
 
 def _pages(found: list[Difference]) -> Iterator[list[Difference]]:
     return (found[start : start + PAGE] for start in range(0, len(found), PAGE))
-
-
-def _id(difference: Difference) -> int | str:
-    return str(difference.uuid) if difference.legacy_id is None else difference.legacy_id

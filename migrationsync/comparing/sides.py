@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 from django.db import connection, transaction
 
-from migrationsync.checksums import quoted, source_sql, target_sql
+from migrationsync.checksums import source_sql, target_sql
 from migrationsync.comparing import dialect
 from migrationsync.deleted import deleted_sql
 from migrationsync.entities import Entity
 from migrationsync.models import LegacyIdMapping, QuarantinedRow
+from migrationsync.names import quoted, quoted_table
 from migrationsync.source import Source, Table
-from migrationsync.source.schema import quoted as quoted_table
 
 NO_SETTINGS: Mapping[str, str] = {}
 GONE = LegacyIdMapping.GONE
@@ -97,7 +97,7 @@ class SourceSide:
         self.checksum = source_sql(entity, table, vendor)
         self.deleted = deleted_sql(entity, table, vendor)
         self._source = source
-        self._table = quoted_table(source.connection, table.name)
+        self._table = quoted_table(table.name, vendor)
         self._live = f" AND NOT ({self.deleted})" if self.deleted else ""
 
     def keys(self, after: int | None, limit: int) -> Keys | None:

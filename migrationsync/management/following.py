@@ -9,10 +9,11 @@ from django.core.management.base import CommandError
 
 from migrationsync import runs
 from migrationsync.exceptions import CannotRun
+from migrationsync.management.asking import USAGE
 from migrationsync.models import SynchronizationJob, SynchronizationRun
 from migrationsync.services import running as services
 from migrationsync.services.running import Started
-from operations.following import INTERRUPTED, follow
+from operations.following import follow_in_view
 from operations.terminal import ProgressView
 
 
@@ -29,11 +30,13 @@ class RunView(ProgressView):
 
     def show_event(self, event: dict[str, Any]) -> None:
         super().show_event(event)
-        if event["name"].endswith(".paused"):
+        if self.has_ended or event["name"].endswith(".paused"):
             self._look()
 
     def _look(self) -> None:
-        run = SynchronizationRun.objects.select_related("job").get(pk=self._run.pk)
+        """The run is as it is now, its job too."""
+        run = self._run
+        run.refresh_from_db(from_queryset=SynchronizationRun.objects.select_related("job"))
         if not run.is_open or run.open_question:
             self.has_ended = True
 
@@ -43,18 +46,18 @@ def started(
     purpose: SynchronizationRun.Purpose | None = None,
     *,
     entities: Sequence[str] | None = None,
-    options: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Started:
-    """Starts a run, or answers the open one that was asked for the same.
+    """Starts a run, or answers the open one that was asked for the same. `options` are the
+    service's; those that are empty weren't asked for.
 
-    Raises CommandError when another one is open.
+    Raises CommandError when another one is open, or it was asked for wrongly.
     """
+    asked = {name: value for name, value in options.items() if value}
     try:
-        return services.start_run(
-            job, by=None, purpose=purpose, entities=entities, options=options or {}
-        )
+        return services.start_run(job, by=None, purpose=purpose, entities=entities, options=asked)
     except CannotRun as error:
-        raise CommandError(str(error)) from error
+        raise CommandError(str(error), returncode=USAGE if error.option else 1) from error
 
 
 def follow_run(run: SynchronizationRun, stream: TextIO, *, then: str) -> None:
@@ -63,13 +66,4 @@ def follow_run(run: SynchronizationRun, stream: TextIO, *, then: str) -> None:
     `then` is what to say to somebody who interrupts. Raises CommandError when somebody interrupts
     (the run goes on) or the job is deleted.
     """
-    try:
-        with RunView(stream, run) as view:
-            follow(run.job, view)
-        run.refresh_from_db(from_queryset=SynchronizationRun.objects.select_related("job"))
-    except KeyboardInterrupt:
-        raise CommandError(
-            f"No longer followed; {run} goes on. {then}", returncode=INTERRUPTED
-        ) from None
-    except (SynchronizationJob.DoesNotExist, SynchronizationRun.DoesNotExist):
-        raise CommandError(f"“{run.job}” was deleted.") from None
+    follow_in_view(run.job, RunView(stream, run), goes_on=run, then=then)

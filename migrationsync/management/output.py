@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
-from typing import Any, TextIO
+from typing import Any
 
 from django.core.management.base import BaseCommand
+
+from operations.following import progress_stream
 
 
 class Output:
@@ -15,13 +16,7 @@ class Output:
     def __init__(self, command: BaseCommand, options: dict[str, Any]) -> None:
         self._command = command
         self.as_json: bool = options["as_json"]
-        # Not the command's own stream: that ends everything it is given with a line feed, a
-        # bar's parts too.
-        self.progress: TextIO = (
-            options.get("stderr") or sys.stderr
-            if self.as_json
-            else options.get("stdout") or sys.stdout
-        )
+        self.progress = progress_stream(options, to_stderr=self.as_json)
 
     def say(self, *lines: str) -> None:
         if not self.as_json:

@@ -204,15 +204,6 @@ def found_lines(found: Sequence[Found]) -> list[str]:
     )
 
 
-def preview_json(preview: Preview) -> dict[str, Any]:
-    return {
-        "actions": {str(action): number for action, number in preview.actions.items()},
-        "deletes": preview.deletes,
-        "is_over_budget": preview.is_over_budget,
-        "left_out": {kind.value: number for kind, number in preview.left_out.items()},
-    }
-
-
 def preview_lines(preview: Preview) -> list[str]:
     lines = table(
         ("What would be done", "Records"),

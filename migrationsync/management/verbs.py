@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import CommandError
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from migrationsync import counts
 from migrationsync.differences import Kind
@@ -22,12 +22,11 @@ from migrationsync.management.following import follow_run, started
 from migrationsync.management.output import Output
 from migrationsync.models import (
     DifferentialRecord,
-    MigrationValidationReport,
     SynchronizationJob,
     SynchronizationRun,
 )
 from migrationsync.models.differentials import Strategy
-from migrationsync.selecting import undecided_records
+from migrationsync.querysets import RecordQuerySet
 from migrationsync.services import decisions
 from migrationsync.services import running as services
 from migrationsync.source import SourceError
@@ -54,7 +53,7 @@ def run(
     found = asking.job_named(job)
     if approve_deletes is None:
         names = asking.entities_of(found, entities)
-        run, created = started(found, entities=names, options=_since(since))
+        run, created = started(found, entities=names, since=since)
     else:
         run, created = _approved(found, approve_deletes), False
     _say_started(out, run, created)
@@ -109,8 +108,9 @@ def diff(
         )
     found = asking.job_named(job) if job else asking.terminals_job()
     names = asking.entities_of(found, entities)
-    how = _since(since) | ({"source_only": True} if source_only else {})
-    run, created = started(found, Purpose.COMPARE, entities=names, options=how)
+    run, created = started(
+        found, Purpose.COMPARE, entities=names, since=since, source_only=source_only
+    )
     _say_started(out, run, created)
     follow_run(run, out.progress, then=_to_follow("the same again"))
     differences = showing.found_by(run, examples=examples)
@@ -149,7 +149,9 @@ def resolve(
     if records and not entity:
         raise CommandError("--records are those of an --entity.", returncode=asking.USAGE)
     asking.entities_of(found, [entity] if entity else None)
-    chosen = undecided_records(found, entity=entity, kind=Kind(kind) if kind else None)
+    chosen = DifferentialRecord.objects.to_decide().of_job(
+        found, entity=entity, kind=Kind(kind) if kind else None
+    )
     if records:
         chosen = _of_keys(chosen, records)
     if not chosen.exists():
@@ -162,7 +164,7 @@ def resolve(
         out.say(*showing.preview_lines(preview))
         told = {
             "job": found.job_name,
-            "preview": showing.preview_json(preview),
+            "preview": preview.as_json(),
             "dry_run": dry_run,
         }
         if dry_run:
@@ -203,10 +205,7 @@ def validate(
 ) -> int:
     found = asking.job_named(job)
     names = asking.entities_of(found, entities)
-    # In the order in which a run keeps them.
-    chosen = [each for each in MigrationValidationReport.Type.values if each in (types or ())]
-    how = {"types": chosen} if chosen else {}
-    run, created = started(found, Purpose.VALIDATE, entities=names, options=how)
+    run, created = started(found, Purpose.VALIDATE, entities=names, types=types)
     _say_started(out, run, created)
     follow_run(run, out.progress, then=_to_follow("the same again"))
     reports = showing.reports_of(run)
@@ -250,9 +249,7 @@ def _approved(job: SynchronizationJob, most: int) -> SynchronizationRun:
     return run
 
 
-def _of_keys(
-    records: QuerySet[DifferentialRecord], keys: Sequence[int | UUID]
-) -> QuerySet[DifferentialRecord]:
+def _of_keys(records: RecordQuerySet, keys: Sequence[int | UUID]) -> RecordQuerySet:
     """Raises CommandError where one isn't there."""
     legacy_ids = [key for key in keys if isinstance(key, int)]
     uuids = [key for key in keys if isinstance(key, UUID)]
@@ -265,11 +262,6 @@ def _of_keys(
             returncode=asking.USAGE,
         )
     return chosen
-
-
-def _since(since: dt.datetime | None) -> dict[str, Any]:
-    """As a run keeps it."""
-    return {"since": since.astimezone(dt.UTC).isoformat(timespec="seconds")} if since else {}
 
 
 def _to_follow(command: str) -> str:

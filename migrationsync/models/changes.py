@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import cast
+from uuid import UUID
+
 from django.conf import settings
 from django.db import models
 
 from migrationsync.identifiers import uuid7
 from migrationsync.models.constraints import one_of
 from migrationsync.models.differentials import DifferentialRecord
-from migrationsync.models.jobs import SynchronizationRun
+from migrationsync.models.jobs import SynchronizationJob, SynchronizationRun
+from migrationsync.querysets import ChangeQuerySet
 
 
 class SourceWrite(models.Model):
@@ -79,6 +83,8 @@ class AppliedChange(models.Model):
     )
     undone_at = models.DateTimeField(null=True)
 
+    objects = ChangeQuerySet.as_manager()
+
     class Meta:
         db_table = "migration_applied_changes"
         ordering = ["-id"]
@@ -90,4 +96,16 @@ class AppliedChange(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.action} {self.entity_type} {self.legacy_id or self.uuid}"
+        return f"{self.action} {self.entity_type} {self.key}"
+
+    @property
+    def key(self) -> int | UUID:
+        """The legacy id; of a row that has none, its UUID."""
+        return self.legacy_id if self.legacy_id is not None else cast("UUID", self.uuid)
+
+    @property
+    def job(self) -> SynchronizationJob | None:
+        """Whose it is: its run's, or that of the record that was decided. None: that is gone."""
+        if self.run:
+            return self.run.job
+        return self.record.differential.checkpoint.sync_job if self.record else None

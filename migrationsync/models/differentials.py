@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
@@ -17,6 +18,7 @@ from migrationsync.models.checkpoints import MigrationCheckpoint
 from migrationsync.models.constraints import json_of, one_of
 from migrationsync.models.jobs import SynchronizationRun
 from migrationsync.models.schemas import CRITERIA, LEGACY_IDS, OBJECT, MatchesSchema
+from migrationsync.querysets import UNDECIDED, DifferentialQuerySet, RecordQuerySet
 
 
 class _Length(Func):
@@ -73,6 +75,8 @@ class DataDifferential(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     metadata = models.JSONField(default=dict, blank=True, validators=[MatchesSchema(OBJECT)])
 
+    objects = DifferentialQuerySet.as_manager()
+
     class Meta:
         db_table = "data_differentials"
         ordering = ["id"]
@@ -125,6 +129,11 @@ class DataDifferential(models.Model):
     def __str__(self) -> str:
         return f"{self.record_count:,} {self.entity_type}: {self.get_kind_display().lower()}"
 
+    @property
+    def is_open(self) -> bool:
+        """As `DifferentialQuerySet.open`."""
+        return not self.resolved and self.superseded_at is None
+
     def clean(self) -> None:
         super().clean()
         if (
@@ -170,6 +179,8 @@ class DifferentialRecord(models.Model):
     )
     decided_at = models.DateTimeField(null=True, blank=True)
 
+    objects = RecordQuerySet.as_manager()
+
     class Meta:
         db_table = "data_differential_records"
         ordering = ["id"]
@@ -204,6 +215,10 @@ class DifferentialRecord(models.Model):
         return f"{self.key}: {self.get_state_display()}"
 
     @property
-    def key(self) -> Any:
-        """The legacy id; of a row that has none, its UUID as text."""
-        return self.legacy_id if self.legacy_id is not None else str(self.uuid)
+    def key(self) -> int | UUID:
+        """The legacy id; of a row that has none, its UUID."""
+        return self.legacy_id if self.legacy_id is not None else cast("UUID", self.uuid)
+
+    @property
+    def is_undecided(self) -> bool:
+        return self.state in UNDECIDED

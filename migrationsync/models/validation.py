@@ -11,6 +11,7 @@ from migrationsync.identifiers import uuid7
 from migrationsync.models.constraints import json_of, one_of
 from migrationsync.models.jobs import SynchronizationRun
 from migrationsync.models.schemas import DISCREPANCIES, OBJECT, MatchesSchema
+from migrationsync.querysets import ReportQuerySet
 
 
 class MigrationValidationReport(models.Model):
@@ -43,6 +44,8 @@ class MigrationValidationReport(models.Model):
     generated_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     metadata = models.JSONField(default=dict, blank=True, validators=[MatchesSchema(OBJECT)])
+
+    objects = ReportQuerySet.as_manager()
 
     class Meta:
         db_table = "migration_validation_reports"

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Q, QuerySet
 from django.utils import timezone
 
-from migrationsync.comparing import Explanation
+from migrationsync.comparing import Explanation, explain
 from migrationsync.comparing.records import Key, states, token_of
 from migrationsync.differences import Kind
 from migrationsync.entities import Entity, UnknownEntity, entities
@@ -32,13 +32,13 @@ from migrationsync.models import (
     SynchronizationRun,
 )
 from migrationsync.models.differentials import Strategy
+from migrationsync.querysets import UNDECIDED
 from migrationsync.resolving import budget, looking, marking, rules, undoing
 from migrationsync.resolving.applying import CHANGED_MEANWHILE
 from migrationsync.resolving.gathering import NOWHERE, Gathered
-from migrationsync.resolving.previewing import Preview, RecordPreview, explained, preview_of
-from migrationsync.selecting import UNDECIDED
+from migrationsync.resolving.previewing import Preview, RecordPreview, preview_of
 from migrationsync.services.running import Started, start_run
-from migrationsync.source import Source
+from migrationsync.source import Source, Table
 from migrationsync.works.base import hold_entity
 from migrationsync.works.check import still_different
 from operations.exceptions import WorkWaits
@@ -129,11 +129,9 @@ def resolve(
 def explanation(record: DifferentialRecord) -> tuple[Explanation, str]:
     """The record as it is now, and the token that stands for that. Raises NotDeclared,
     SourceError."""
-    job = record.differential.checkpoint.sync_job
-    source, key = Source(job.source_alias), looking.key_of(record)
-    # First: what changes after it makes the token stale.
-    token = token_of(_declared(record.differential.entity_type), source, key)
-    return explained(source, record), token
+    entity = _declared(record.differential.entity_type)
+    source = Source(record.differential.checkpoint.sync_job.source_alias)
+    return _as_it_is(entity, source, source.check([entity])[entity.name], record.key)
 
 
 def decide(record: DifferentialRecord, strategy: str, *, token: str, by: Any) -> DifferentialRecord:
@@ -150,10 +148,12 @@ def decide(record: DifferentialRecord, strategy: str, *, token: str, by: Any) ->
         differential = record.differential
         job = differential.checkpoint.sync_job
         entity = _declared(differential.entity_type)
-        source, key = Source(job.source_alias), looking.key_of(record)
+        source, key = Source(job.source_alias), record.key
         table = source.check([entity])[entity.name]
         seen = states(entity, [key]).get(key, NOWHERE)
-        _refuse_stale(record, token)
+        fresh, now = _as_it_is(entity, source, table, key)
+        if now != token:
+            raise StaleRecord(fresh, now)
         actions = {record.pk: looking.planned(record, job.sync_direction, chosen)}
         looked = looking.look(entity, source, table, [record], actions)
         if not looked.gathered.returned:
@@ -165,7 +165,7 @@ def decide(record: DifferentialRecord, strategy: str, *, token: str, by: Any) ->
                 looked, batch_name=f"decision/{record.pk}", by_id=by and by.pk
             )
             if applied.outcomes[record.pk].text == CHANGED_MEANWHILE:
-                raise _stale(record)
+                raise StaleRecord(*_as_it_is(entity, source, table, key))
             marking.mark(applied.outcomes, by_id=by and by.pk)
             DifferentialRecord.objects.filter(pk=record.pk).update(strategy=chosen)
         record = _reread(record)
@@ -179,11 +179,9 @@ def undo(change: AppliedChange, *, by: Any) -> AppliedChange:
     """Puts the side back as it was before the change; its record is open again, where no later
     comparison has passed over it. Commits. Raises CannotUndo where the side has changed since or
     the change was undone already, SourceError."""
-    run = change.run
     source = None
-    if change.side == AppliedChange.Side.SOURCE:
-        job = run.job if run else _job_of(change)
-        source = Source(job.source_alias) if job else None
+    if change.side == AppliedChange.Side.SOURCE and (job := change.job) is not None:
+        source = Source(job.source_alias)
     with transaction.atomic():
         change = undoing.undone(change, source, by=by)
         if change.record is not None:
@@ -325,14 +323,10 @@ def _reread(record: DifferentialRecord) -> DifferentialRecord:
     return found
 
 
-def _refuse_stale(record: DifferentialRecord, token: str) -> None:
-    fresh, now = explanation(record)
-    if now != token:
-        raise StaleRecord(fresh, now)
-
-
-def _stale(record: DifferentialRecord) -> StaleRecord:
-    return StaleRecord(*explanation(record))
+def _as_it_is(entity: Entity, source: Source, table: Table, key: Key) -> tuple[Explanation, str]:
+    # First: what changes after it makes the token stale.
+    token = token_of(entity, source, table, key)
+    return explain(entity, source, table, key), token
 
 
 # --- deciding ---------------------------------------------------------------------------
@@ -371,8 +365,3 @@ def _reopen(records: QuerySet[DifferentialRecord]) -> None:
     DataDifferential.objects.filter(records__in=records, resolved=True).update(
         resolved=False, resolved_at=None
     )
-
-
-def _job_of(change: AppliedChange) -> SynchronizationJob | None:
-    record = change.record
-    return record.differential.checkpoint.sync_job if record else None

@@ -4,8 +4,9 @@ check."""
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
@@ -13,7 +14,9 @@ from django.db import IntegrityError, models, transaction
 from migrationsync import retention, schedules
 from migrationsync.exceptions import AlreadyRunning, CannotRun
 from migrationsync.models import SynchronizationJob
-from operations import control
+from operations import control, events
+
+logger = logging.getLogger("migrationsync.jobs")
 
 # What a person may say of a job; the rest follows from its runs.
 FIELDS = (
@@ -46,7 +49,8 @@ def create_job(*, by: Any, **fields: Any) -> SynchronizationJob:
 
 
 def change_job(job: SynchronizationJob, *, by: Any, **fields: Any) -> SynchronizationJob:
-    """Changes a job between its runs, and its schedule with it; answers it as it is then.
+    """Changes a job between its runs, and its schedule with it; answers it as it is then. An event
+    of the job's keeps who changed what.
 
     Raises ValidationError by field, and AlreadyRunning while a run is open: it works by what the
     job said when it began.
@@ -54,19 +58,24 @@ def change_job(job: SynchronizationJob, *, by: Any, **fields: Any) -> Synchroniz
     with transaction.atomic():
         job = locked(job.pk)
         _refuse_open(job)
-        before = job.schedule_config
-        for name, value in _known(fields).items():
+        before = {name: getattr(job, name) for name in _known(fields)}
+        for name, value in fields.items():
             setattr(job, name, value)
         _check(job)
         _save(job)
-        if job.schedule_config != before:
+        changed = [name for name, value in before.items() if getattr(job, name) != value]
+        if "schedule_config" in changed:
             _reschedule(job)
+        if changed:
+            names = ", ".join(_words(name) for name in changed)
+            events.append(job, "changed", payload={"by": _name(by), "message": names})
     return job
 
 
 def delete_job(job: SynchronizationJob, *, by: Any) -> None:
     """Removes a job with its runs and what they found; what they brought over stays. Raises
-    AlreadyRunning. Commits the removal of the runs bit by bit: safe to be done again."""
+    AlreadyRunning. Commits the removal of the runs bit by bit: safe to be done again. The log
+    keeps who removed it."""
     with transaction.atomic():
         job = locked(job.pk)
         _refuse_open(job)
@@ -79,6 +88,17 @@ def delete_job(job: SynchronizationJob, *, by: Any) -> None:
         _refuse_open(job)
         schedules.remove(job)
         job.delete()
+    logger.info("%s removed the synchronization “%s”", _name(by) or "Somebody", job)
+
+
+def _name(by: Any) -> str:
+    """As the kernel's events name who did something; empty: somebody at the terminal."""
+    return by.get_username() if by else ""
+
+
+def _words(name: str) -> str:
+    field = cast("models.Field[Any, Any]", SynchronizationJob._meta.get_field(name))
+    return str(field.verbose_name)
 
 
 def _known(fields: Mapping[str, Any]) -> Mapping[str, Any]:

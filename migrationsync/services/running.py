@@ -174,7 +174,8 @@ def _ordered(job: SynchronizationJob, names: Sequence[str] | None) -> list[str]:
     if foreign := [name for name in wanted if name not in job.entities_to_sync]:
         raise CannotRun(
             f"{job} doesn't bring over {', '.join(map(str, foreign))}: it has "
-            f"{', '.join(job.entities_to_sync)}."
+            f"{', '.join(job.entities_to_sync)}.",
+            option="entities",
         )
     if not wanted:
         raise CannotRun(f"{job} can't run without an entity: name at least one.")
@@ -193,9 +194,13 @@ def _options(purpose: str, names: Sequence[str], options: Mapping[str, Any]) -> 
     known = _OPTIONS.get(purpose, {})
     if unknown := sorted(set(options) - set(known)):
         there_are = f"there are: {', '.join(known)}" if known else "there are none"
-        raise CannotRun(f"{purpose} has no option {', '.join(unknown)}; {there_are}.")
+        raise CannotRun(
+            f"{purpose} has no option {', '.join(unknown)}; {there_are}.", option=unknown[0]
+        )
     if "since" in options and options.get("source_only"):
-        raise CannotRun("since and source_only exclude each other: choose one.")
+        raise CannotRun(
+            "since and source_only exclude each other: choose one.", option="source_only"
+        )
     return {name: known[name](value, names) for name, value in options.items()}
 
 
@@ -203,27 +208,30 @@ def _since(value: Any, names: Sequence[str]) -> str:
     try:
         moment = dt.datetime.fromisoformat(str(value))
     except ValueError:
-        raise CannotRun(f"since is “{value}”: write a moment as 2026-03-01T00:00:00Z.") from None
+        raise CannotRun(
+            f"since is “{value}”: write a moment as 2026-03-01T00:00:00Z.", option="since"
+        ) from None
     if timezone.is_naive(moment):
         moment = timezone.make_aware(moment)
     if blind := [name for name in names if not entities.get(name).changed_at]:
         raise CannotRun(
             f"{', '.join(blind)} names no changed_at, so only a full comparison sees what changed: "
-            "leave since out, or declare the column."
+            "leave since out, or declare the column.",
+            option="since",
         )
     return moment.astimezone(dt.UTC).isoformat(timespec="seconds")
 
 
 def _source_only(value: Any, names: Sequence[str]) -> bool:
     if not isinstance(value, bool):
-        raise CannotRun(f"source_only is “{value}”: use true or false.")
+        raise CannotRun(f"source_only is “{value}”: use true or false.", option="source_only")
     return value
 
 
 def _types(value: Any, names: Sequence[str]) -> list[str]:
     allowed = MigrationValidationReport.Type.values
     if not isinstance(value, list) or not value or any(each not in allowed for each in value):
-        raise CannotRun(f"types is “{value}”: a list of {', '.join(allowed)}.")
+        raise CannotRun(f"types is “{value}”: a list of {', '.join(allowed)}.", option="types")
     return [each for each in allowed if each in value]
 
 

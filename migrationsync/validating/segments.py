@@ -11,7 +11,8 @@ from typing import Any
 
 from django.db import connection
 
-from migrationsync.comparing.sides import StoredSide
+from migrationsync.comparing.differential import cut
+from migrationsync.comparing.sides import Keys, StoredSide
 from migrationsync.converters.base import literal
 from migrationsync.deleted import deleted_sql
 from migrationsync.entities import Entity
@@ -55,26 +56,21 @@ def next_segment(
         table, (entity.key, *columns), after=after, computed=[mark] if mark else (), limit=size
     )
     stored = StoredSide(entity).keys(after, size)
-    sides = []
-    full = []
+    sides = [stored] if stored is not None else []
     if batch is not None:
-        sides.append((batch.rows[0][0], batch.last))
-        if batch.is_cut or len(batch.rows) == size:
-            full.append(batch.last)
-    if stored is not None:
-        sides.append((stored.first, stored.last))
-        if stored.rows == size:
-            full.append(stored.last)
+        # Of one that was cut short there is more, however few rows it has.
+        read = size if batch.is_cut else len(batch.rows)
+        sides.append(Keys(batch.rows[0][0], batch.last, read))
     if not sides:
         return None
-    last = min(full) if full else max(last for _, last in sides)
+    keys, is_last = cut(sides, size)
     values = slice(1, 1 + len(columns))
     rows = [
         SourceRow(row[0], bool(row[-1]) if mark else False, row[values])
         for row in (batch.rows if batch else ())
-        if row[0] <= last
+        if row[0] <= keys.last
     ]
-    return Segment(rows, min(first for first, _ in sides), last, not full)
+    return Segment(rows, keys.first, keys.last, is_last)
 
 
 def mapped(entity: Entity, segment: Segment, alias: str = "m") -> str:

@@ -180,10 +180,7 @@ class SyncPreviewSerializer(serializers.Serializer[Preview]):
 
 def previewed(preview: Preview) -> dict[str, Any]:
     return {
-        "actions": {str(action): number for action, number in preview.actions.items()},
-        "deletes": preview.deletes,
-        "is_over_budget": preview.is_over_budget,
-        "left_out": {kind.value: number for kind, number in preview.left_out.items()},
+        **preview.as_json(),
         "examples": [
             {
                 "record": each.record.pk,

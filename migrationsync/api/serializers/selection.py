@@ -7,12 +7,10 @@ from typing import Any
 from django.db.models import QuerySet
 from rest_framework import serializers
 
-from migrationsync.api.access import viewable
 from migrationsync.api.serializers.asked import AskedSerializer
 from migrationsync.differences import Kind
 from migrationsync.models import DataDifferential, DifferentialRecord, SynchronizationJob
 from migrationsync.models.differentials import Strategy
-from migrationsync.selecting import UNDECIDED, undecided_records
 
 MAX_DIFFERENTIALS = 100
 MAX_RECORDS = 1_000
@@ -63,17 +61,16 @@ class SyncSelectionSerializer(AskedSerializer[Any]):
 
     def _of_differentials(self, ids: list[Any]) -> tuple[Any, QuerySet[DifferentialRecord]]:
         wanted = set(ids)
-        found = self._viewable(DataDifferential.objects.filter(pk__in=wanted), "checkpoint")
+        found = DataDifferential.objects.visible_to(self._user).filter(pk__in=wanted)
         there = dict(found.values_list("pk", "checkpoint__sync_job_id"))
         job = self._job("differentials", wanted - there.keys(), set(there.values()))
         # Of superseded ones too: those are refused with the reason.
-        undecided = DifferentialRecord.objects.filter(state__in=UNDECIDED)
-        return job, undecided.filter(differential__in=wanted)
+        return job, DifferentialRecord.objects.undecided().filter(differential__in=wanted)
 
     def _of_records(self, ids: list[int]) -> tuple[Any, QuerySet[DifferentialRecord]]:
         wanted = set(ids)
         records = DifferentialRecord.objects.filter(pk__in=wanted)
-        found = self._viewable(records, "differential__checkpoint")
+        found = records.visible_to(self._user)
         there = dict(found.values_list("pk", "differential__checkpoint__sync_job_id"))
         job = self._job("records", wanted - there.keys(), set(there.values()))
         return job, records
@@ -86,14 +83,12 @@ class SyncSelectionSerializer(AskedSerializer[Any]):
                 {"filter": {"job": f"There is no synchronization {wanted['job']}."}}
             )
         kind = Kind(wanted["kind"]) if "kind" in wanted else None
-        return job, undecided_records(job, entity=wanted.get("entity"), kind=kind)
+        records = DifferentialRecord.objects.visible_to(self._user).to_decide()
+        return job, records.of_job(job, entity=wanted.get("entity"), kind=kind)
 
     @property
     def _user(self) -> Any:
         return self.context["request"].user
-
-    def _viewable(self, rows: QuerySet[Any], checkpoint: str) -> QuerySet[Any]:
-        return viewable(rows, self._user, job=f"{checkpoint}__sync_job")
 
     def _job(self, way: str, missing: set[Any], jobs: set[Any]) -> SynchronizationJob:
         if missing:

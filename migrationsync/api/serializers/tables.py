@@ -10,8 +10,7 @@ from migrationsync.api.serializers.asked import AskedSerializer
 from migrationsync.entities import Entity, ForeignKey
 from migrationsync.models import LegacyIdMapping, MigrationValidationReport, QuarantinedRow
 from migrationsync.returning import refusals
-
-MAX_RETRIED = 1_000
+from migrationsync.services.quarantine import MAX_AT_ONCE
 
 
 class SyncColumnSerializer(serializers.Serializer[Any]):
@@ -87,7 +86,7 @@ class QuarantinedRowSerializer(serializers.ModelSerializer[QuarantinedRow]):
 
 class SyncRetrySerializer(AskedSerializer[Any]):
     ids = serializers.ListField(
-        child=serializers.IntegerField(min_value=1), min_length=1, max_length=MAX_RETRIED
+        child=serializers.IntegerField(min_value=1), min_length=1, max_length=MAX_AT_ONCE
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import mixins, viewsets
@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 
-from migrationsync.api.access import check_has, check_may_control, viewable
+from migrationsync.api.access import check_has, check_may_control
 from migrationsync.api.filters import ChangeFilter, DifferentialFilter, RecordFilter
 from migrationsync.api.pagination import ByIdPagination, NewestFirstPagination
 from migrationsync.api.refusals import translated
@@ -59,10 +59,7 @@ class DifferentialViewSet(
     queryset = DataDifferential.objects.none()
 
     def get_queryset(self) -> QuerySet[DataDifferential]:
-        rows = viewable(
-            DataDifferential.objects.all(), self.request.user, job="checkpoint__sync_job"
-        )
-        rows = rows.select_related("checkpoint")
+        rows = DataDifferential.objects.visible_to(self.request.user).select_related("checkpoint")
         # Thousands of ids in each.
         return rows if self.detail else rows.defer("legacy_ids", "comparison_criteria")
 
@@ -160,11 +157,7 @@ class RecordViewSet(viewsets.GenericViewSet[DifferentialRecord]):
     lookup_value_regex = "[0-9]{1,18}"
 
     def get_queryset(self) -> QuerySet[DifferentialRecord]:
-        rows = viewable(
-            DifferentialRecord.objects.all(),
-            self.request.user,
-            job="differential__checkpoint__sync_job",
-        )
+        rows = DifferentialRecord.objects.visible_to(self.request.user)
         return rows.select_related(
             "decided_by", "differential__checkpoint__sync_job__requested_by"
         ).defer("differential__legacy_ids", "differential__comparison_criteria")
@@ -230,12 +223,8 @@ class ChangeViewSet(
     queryset = AppliedChange.objects.none()
 
     def get_queryset(self) -> QuerySet[AppliedChange]:
-        rows = AppliedChange.objects.select_related("applied_by", "undone_by")
-        user = self.request.user
-        if user.has_perm("migrationsync.view_appliedchange"):
-            return rows
-        by_record = "record__differential__checkpoint__sync_job__requested_by"
-        return rows.filter(Q(run__job__requested_by=user.pk) | Q(**{by_record: user.pk}))
+        rows = AppliedChange.objects.visible_to(self.request.user)
+        return rows.select_related("applied_by", "undone_by")
 
     @extend_schema(
         summary="Undo the change",
@@ -247,7 +236,7 @@ class ChangeViewSet(
     @action(detail=True, methods=["post"], pagination_class=None)
     def undo(self, request: Request, pk: Any = None) -> Response:
         change = self.get_object()
-        job = _job_of(change)
+        job = change.job
         if job is None:
             check_has(request.user, "change", SynchronizationJob)
         else:
@@ -255,10 +244,3 @@ class ChangeViewSet(
         with translated():
             change = decisions.undo(change, by=request.user)
         return Response(self.get_serializer(change).data)
-
-
-def _job_of(change: AppliedChange) -> SynchronizationJob | None:
-    """None once it was deleted."""
-    if change.run:
-        return change.run.job
-    return change.record.differential.checkpoint.sync_job if change.record else None

@@ -18,7 +18,7 @@ from rest_framework.reverse import reverse
 from rest_framework.views import APIView
 
 from migrationsync import schedules
-from migrationsync.api.access import check_has, check_may_control, viewable
+from migrationsync.api.access import check_has, check_may_control
 from migrationsync.api.filters import CheckpointFilter, JobFilter, RunFilter
 from migrationsync.api.pagination import NewestFirstPagination
 from migrationsync.api.refusals import translated
@@ -32,18 +32,13 @@ from migrationsync.api.serializers.jobs import (
     SyncScheduleSerializer,
 )
 from migrationsync.models import MigrationCheckpoint, SynchronizationJob, SynchronizationRun
+from migrationsync.querysets import own_or_all
 from migrationsync.services import jobs as services
 from migrationsync.services import running
 from operations.api.starting import ANSWER_HEADERS, KEY_PARAMETER, accepted, idempotency_key
 from operations.api.views import OperationViewSet
 
 Purpose = SynchronizationRun.Purpose
-# What can be asked for, and of which run.
-_OPTIONS = {
-    "since": (Purpose.COMPARE, Purpose.SYNC),
-    "source_only": (Purpose.COMPARE,),
-    "types": (Purpose.VALIDATE,),
-}
 _INVALID = OpenApiResponse(OpenApiTypes.OBJECT, "Invalid input; says where.")
 _FORBIDDEN = OpenApiResponse(OpenApiTypes.OBJECT, "Not allowed; says what is missing.")
 _NOT_NOW = OpenApiResponse(OpenApiTypes.OBJECT, "Not as things are; says the way on.")
@@ -132,14 +127,19 @@ class JobViewSet(OperationViewSet[SynchronizationJob]):
         check_may_control(job, request.user)
         asked = SyncRunRequestSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        purpose = Purpose(asked.validated_data.get("purpose") or running.default_purpose(job))
+        options = dict(asked.validated_data)
+        purpose, entities = options.pop("purpose", None), options.pop("entities", None)
+        if purpose == Purpose.RESOLVE:
+            raise ValidationError(
+                {"purpose": "A run to resolve is started by POST differentials/resolve."}
+            )
         with translated():
             run, created = running.start_run(
                 job,
                 by=request.user,
                 purpose=purpose,
-                entities=_entities(job, asked.validated_data.get("entities")),
-                options=_options(purpose, asked.validated_data),
+                entities=entities,
+                options=options,
                 idempotency_key=idempotency_key(request) or "",
             )
         return accepted_run(run, created=created, request=request)
@@ -215,7 +215,12 @@ class CheckpointViewSet(
     queryset = MigrationCheckpoint.objects.none()
 
     def get_queryset(self) -> QuerySet[MigrationCheckpoint]:
-        return viewable(MigrationCheckpoint.objects.all(), self.request.user, job="sync_job")
+        return own_or_all(
+            MigrationCheckpoint.objects.all(),
+            self.request.user,
+            model_name="migrationcheckpoint",
+            owners=["sync_job__requested_by"],
+        )
 
 
 class SchedulePreviewView(APIView):
@@ -239,33 +244,6 @@ def accepted_run(run: SynchronizationRun, *, created: bool, request: Request) ->
         created=created,
         location=reverse("sync-run-detail", args=[run.pk], request=request),
     )
-
-
-def _entities(job: SynchronizationJob, asked: list[str] | None) -> list[str] | None:
-    missing = [name for name in asked or () if name not in job.entities_to_sync]
-    if missing:
-        raise ValidationError(
-            {
-                "entities": f"“{missing[0]}” isn't among the entities of {job}: "
-                f"{', '.join(job.entities_to_sync)}."
-            }
-        )
-    return asked
-
-
-def _options(purpose: SynchronizationRun.Purpose, asked: dict[str, Any]) -> dict[str, Any]:
-    if purpose == Purpose.RESOLVE:
-        raise ValidationError(
-            {"purpose": "A run to resolve is started by POST differentials/resolve."}
-        )
-    options = {name: asked[name] for name in _OPTIONS if name in asked}
-    for name in options:
-        if purpose not in _OPTIONS[name]:
-            meant = " or ".join(_OPTIONS[name])
-            raise ValidationError({name: f"Only for a run to {meant}, not to {purpose}."})
-    if "since" in options:
-        options["since"] = options["since"].isoformat()
-    return options
 
 
 def _schedule(config: dict[str, Any], next_runs: list[dt.datetime]) -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -15,7 +13,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from migrationsync import lookup
-from migrationsync.api.access import check_has, viewable
+from migrationsync.api.access import check_has
 from migrationsync.api.filters import MappingFilter, QuarantineFilter, ReportFilter
 from migrationsync.api.pagination import ByIdPagination, NewestFirstPagination
 from migrationsync.api.refusals import translated
@@ -160,5 +158,4 @@ class ReportViewSet(
     queryset = MigrationValidationReport.objects.none()
 
     def get_queryset(self) -> QuerySet[MigrationValidationReport]:
-        rows: QuerySet[Any] = MigrationValidationReport.objects.select_related("run")
-        return viewable(rows, self.request.user, job="run__job")
+        return MigrationValidationReport.objects.visible_to(self.request.user).select_related("run")

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def browser() -> Client:
-    return with_permissions("view_synchronizationjob", "change_synchronizationjob")
+    return with_permissions("view_appliedchange", "change_synchronizationjob")
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ def job(dispatch: Dispatch) -> Any:
 
 @pytest.fixture
 def browser() -> Client:
-    return with_permissions("view_synchronizationjob", "change_synchronizationjob")
+    return with_permissions("view_datadifferential", "change_synchronizationjob")
 
 
 def shown(client: Client, query: str = "") -> list[DataDifferential]:

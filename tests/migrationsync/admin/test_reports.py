@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def browser() -> Client:
-    return with_permissions("view_synchronizationjob")
+    return with_permissions("view_migrationvalidationreport")
 
 
 def made(**fields: Any) -> MigrationValidationReport:

@@ -16,7 +16,10 @@ from migrationsync.source import SourceUnreachable
 from tests.factories.content import UserFactory
 from tests.factories.sync import CheckpointFactory, DifferentialFactory, JobFactory, RunFactory
 from tests.migrationsync.admin.deciding import (
+    CHANGES,
+    DIFFERENTIALS,
     EXTRA,
+    REPORTS,
     as_read,
     differing,
     legacy,
@@ -42,7 +45,7 @@ def job(dispatch: Dispatch) -> Any:
 
 @pytest.fixture
 def browser() -> Client:
-    return with_permissions("view_synchronizationjob", "change_synchronizationjob")
+    return with_permissions("view_datadifferential", "change_synchronizationjob")
 
 
 def shown(client: Client, url: str) -> dict[str, Any]:
@@ -306,7 +309,7 @@ def test_strategy_that_nobody_offers_is_refused(browser: Client, job: Any) -> No
 
 
 def test_both_ways_the_target_wins_in_the_legacy_table(dispatch: Dispatch) -> None:
-    browser = with_permissions("view_synchronizationjob", "change_synchronizationjob")
+    browser = with_permissions("view_datadifferential", "change_synchronizationjob")
     job = differing(dispatch, sync_direction="bidirectional")
     page = shown(browser, review_of(job, record=record("target_changed").pk))
     assert "Writes the target's values back into the legacy row." in page["text"]
@@ -320,7 +323,7 @@ def test_both_ways_the_target_wins_in_the_legacy_table(dispatch: Dispatch) -> No
 
 
 def test_who_may_see_sees_and_does_not_decide(job: Any) -> None:
-    onlooker = with_permissions("view_synchronizationjob")
+    onlooker = with_permissions("view_datadifferential")
     page = shown(onlooker, review_of(job))
     assert "Decide" not in page["text"]
     fields = {"record": page["record"].pk, "token": page["token"], "strategy": "skip"}
@@ -349,9 +352,19 @@ def test_others_are_told_nothing(job: Any) -> None:
     stranger = with_permissions("add_synchronizationjob")
     assert stranger.get(review_of(job)).status_code == 404
     assert with_permissions().get(review_of(job)).status_code == 403
-    seer = with_permissions("view_synchronizationjob")
+    seer = with_permissions("view_datadifferential")
     assert seer.get(review_of(job, entity="elsewhere")).status_code == 404
     assert seer.get(review_of(JobFactory.build())).status_code == 404
+
+
+def test_who_may_see_jobs_alone_sees_nothing_of_what_they_found(job: Any) -> None:
+    seer = with_permissions("view_synchronizationjob")
+    assert seer.get(review_of(job)).status_code == 403
+    maker = with_permissions("view_synchronizationjob", "add_synchronizationjob")
+    assert maker.get(review_of(job)).status_code == 404
+    assert list(maker.get(DIFFERENTIALS).context["cl"].result_list) == []
+    assert list(maker.get(CHANGES).context["cl"].result_list) == []
+    assert list(maker.get(REPORTS).context["cl"].result_list) == []
 
 
 def test_record_of_another_job_is_not_shown(browser: Client, job: Any) -> None:
@@ -379,3 +392,35 @@ def test_count_stops_at_a_bound(browser: Client, job: Any) -> None:
     page = shown(browser, review_of(job, record=found.records.order_by("-pk").first().pk))
     assert page["position"] == ("", "1,000+")
     assert Office.objects.count() == 6
+
+
+@pytest.mark.parametrize("key", [0, -3])
+def test_record_of_key_zero_or_below_is_reviewed_listed_and_undone(
+    dispatch: Dispatch, key: int
+) -> None:
+    browser = with_permissions(
+        "view_datadifferential",
+        "view_appliedchange",
+        "change_synchronizationjob",
+        "view_legacyidmapping",
+    )
+    dispatch.add_offices(key, 1)
+    job = dispatch.job(entities_to_sync=["offices"])
+    sync(job, "load")
+    dispatch.change(key, to="Celle")
+    sync(job, "compare")
+    page = shown(browser, review_of(job))
+    assert page["record"].key == key
+    decide(browser, job, "source_changed", "source_wins")
+    assert target(key).get().name == "Celle"
+    change = AppliedChange.objects.get()
+    assert str(change) == f"overwrite offices {key}"
+    [listed] = browser.get(f"{CHANGES}?q={key}").context["cl"].result_list
+    assert listed == change
+    page = browser.get(f"{CHANGES}{change.pk}/change/")
+    assert f"offices {key}" in as_read(page)
+    found = browser.get(page.context["look_up_url"])
+    assert [each.mapping.legacy_id for each in found.context["answers"]] == [key]
+    undone = browser.post(review_of(job), {"undo": change.pk})
+    assert told(undone)[-1] == f"offices {key}: undone."
+    assert target(key).get().name == "Bremen"

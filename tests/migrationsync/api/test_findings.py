@@ -72,6 +72,25 @@ def record(key):
     return DifferentialRecord.objects.get(legacy_id=key)
 
 
+@pytest.mark.parametrize(
+    ("permission", "seen"),
+    [
+        ("view_synchronizationjob", []),
+        ("view_datadifferential", ["differentials", "record"]),
+        ("view_appliedchange", ["changes"]),
+    ],
+)
+def test_everybodys_findings_are_seen_with_their_own_permission(job, permission, seen):
+    AppliedChange.objects.create(
+        run=job.latest_run, entity_type="offices", legacy_id=1, action="overwrite", side="target"
+    )
+    viewer = client_of(UserFactory(permissions=[permission]))
+    found = [kind for kind in ("differentials", "changes") if results(viewer.get(url(kind)))]
+    if viewer.get(url("records", record(1).pk)).status_code == 200:
+        found.append("record")
+    assert sorted(found) == sorted(seen)
+
+
 # --- looking --------------------------------------------------------------------------
 
 

@@ -289,6 +289,10 @@ def test_run_with_a_key_is_one_run_however_often_it_is_sent(api, job):
         ({"purpose": "compare", "since": "yesterday"}, "/since"),
         ({"purpose": "sync", "source_only": True}, "/source_only"),
         ({"purpose": "compare", "types": ["data_integrity"]}, "/types"),
+        (
+            {"purpose": "compare", "since": "2026-03-01T00:00:00Z", "source_only": True},
+            "/source_only",
+        ),
         ({"purpose": "validate", "types": ["luck"]}, "/types"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from migrationsync.models import SynchronizationJob
-from tests.migrationsync.syncing import Dispatch, quick_source, sync_to_end
+from tests.migrationsync.syncing import sync_to_end
 
 
 class Result(NamedTuple):
@@ -24,12 +24,6 @@ class Result(NamedTuple):
     def json(self) -> Any:
         """Raises ValueError where there is more than one JSON document."""
         return json.loads(self.out)
-
-
-@pytest.fixture
-def dispatch(db, _legacies, django_db_blocker):
-    with quick_source(_legacies, django_db_blocker) as source:
-        yield Dispatch(source)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ def test_differing_fields_are_named(offices) -> None:
     offices.add_both(1)
     offices.change(1, column="rent", to="900")
     offices.target(1).update(city="Celle")
-    record = explain(ENTITY, offices.source, 1)
+    record = explain(ENTITY, offices.source, offices.table, 1)
     assert record.differing == ("city", "monthly_rent")
     assert record.legacy["monthly_rent"] == decimal.Decimal("900.00")
     assert record.current["city"] == "Celle"
@@ -28,7 +28,7 @@ def test_differing_fields_are_named(offices) -> None:
 def test_only_what_is_written_otherwise_does_not_differ(offices) -> None:
     offices.add_both(1)
     offices.change(1, column="name", to=" Bremen  ")
-    assert explain(ENTITY, offices.source, 1).differing == ()
+    assert explain(ENTITY, offices.source, offices.table, 1).differing == ()
 
 
 def test_what_was_last_synced_is_shown_where_it_was_kept(offices) -> None:
@@ -36,7 +36,7 @@ def test_what_was_last_synced_is_shown_where_it_was_kept(offices) -> None:
     load_batch(ENTITY, offices.source, offices.table, size=10, batch_name="first")
     offices.change(1, column="city", to="Celle")
     offices.target(1).update(city="Delmenhorst", monthly_rent=None)
-    record = explain(ENTITY, offices.source, 1)
+    record = explain(ENTITY, offices.source, offices.table, 1)
     assert {**record.current, "city": "", "monthly_rent": decimal.Decimal("812.50")} == (
         record.last_synced
     )
@@ -50,7 +50,7 @@ def test_row_that_one_side_lacks_is_none(offices, side) -> None:
         offices.remove(1)
     else:
         offices.target(1).delete()
-    record = explain(ENTITY, offices.source, 1)
+    record = explain(ENTITY, offices.source, offices.table, 1)
     assert getattr(record, side) is None
     assert record.differing == ()
 
@@ -58,7 +58,7 @@ def test_row_that_one_side_lacks_is_none(offices, side) -> None:
 def test_row_that_cannot_be_converted_says_why(offices) -> None:
     offices.add(1)
     offices.change(1, column="active", to="?")
-    record = explain(ENTITY, offices.source, 1)
+    record = explain(ENTITY, offices.source, offices.table, 1)
     assert record.legacy["active"] == "?"
     assert len(record.problems) == 1
     assert "active" in record.problems[0]
@@ -88,12 +88,13 @@ def test_foreign_keys_are_those_of_the_target(offices) -> None:
         checksum="x",
         target_checksum="x",
     )
-    record = explain(profiles, offices.source, 5)
+    table = offices.source.check([profiles])[profiles.name]
+    record = explain(profiles, offices.source, table, 5)
     assert record.differing == ("office",)
     assert record.legacy["office"] == offices.target(2).get().pk
     assert record.current["office"] == offices.target(1).get().pk
     LegacyIdMapping.objects.filter(legacy_id=2).delete()
-    assert explain(profiles, offices.source, 5).problems == (
+    assert explain(profiles, offices.source, table, 5).problems == (
         "office_id: 2 isn't among the migrated offices",
     )
     assert Office.objects.count() == 2

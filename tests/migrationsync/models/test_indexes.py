@@ -27,7 +27,6 @@ from migrationsync.models import (
     MigrationValidationReport,
     QuarantinedRow,
 )
-from migrationsync.selecting import UNDECIDED
 from migrationsync.validating import Performance
 from migrationsync.works import recording
 from operations import notifications
@@ -94,7 +93,7 @@ QUERIES = {
     "idx_sync_job_type_schedule": lambda f: newest(
         filtered(JobFilter, job_type="scheduled_sync", recurs="false")
     ),
-    "legacy_id_mappings_legacy_once": lambda f: lambda: lookup.uuids_of("offices", [-5, -6]),
+    "legacy_id_mappings_legacy_once": lambda f: lambda: lookup.uuid_of("offices", -5),
     "legacy_id_mappings_uuid_once": lambda f: newest(
         filtered(MappingFilter, entity="offices", uuid=str(uuid.uuid4()))
     ),
@@ -110,9 +109,9 @@ QUERIES = {
     "idx_differential_open": lambda f: DataDifferential.objects.filter(
         entity_type="entity 0", kind="both_changed", resolved=False, superseded_at=None
     ),
-    "differential_records_undecided": lambda f: f.differential.records.filter(
-        state__in=UNDECIDED
-    ).order_by("pk")[:51],
+    "differential_records_undecided": lambda f: f.differential.records.undecided().order_by("pk")[
+        :51
+    ],
     "differential_records_to_do": lambda f: DifferentialRecord.objects.filter(
         resolving_run=f.run, state="open", id__gt=5
     ).order_by("id")[:1_000],

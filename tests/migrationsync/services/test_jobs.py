@@ -20,6 +20,7 @@ from migrationsync.models import (
     SynchronizationRun,
 )
 from migrationsync.services.jobs import change_job, create_job, delete_job
+from operations.admin.history import audit
 from tests.migrationsync.syncing import begin, made, sync
 
 NIGHTLY = {"cron": "30 2 * * *"}
@@ -156,6 +157,22 @@ def test_a_completed_job_that_gets_a_schedule_waits_for_it(dispatch):
     job = change_job(job, by=None, schedule_config=NIGHTLY)
 
     assert job.status == "scheduled"
+
+
+@pytest.mark.django_db
+def test_who_changed_what_is_kept_and_who_removed_it_is_logged(caplog):
+    user = User.objects.create_user("ada")
+    job = made(schedule_config=NIGHTLY)
+
+    job = change_job(job, by=user, max_deletes=7, schedule_config={}, job_name=job.job_name)
+    job = change_job(job, by=user, max_deletes=7)
+
+    told = [(deed.who, deed.what) for deed in audit(job)[1:]]
+    assert told == [("ada", "Changed: max deletes, schedule config")]
+
+    with caplog.at_level("INFO", logger="migrationsync.jobs"):
+        delete_job(job, by=user)
+    assert "ada removed the synchronization “Nightly”" in caplog.text
 
 
 @pytest.mark.django_db
