@@ -46,5 +46,10 @@ class InvalidDocument(Exception):
         self.is_complete = is_complete
 
 
+class EpisodeClosed(Exception):
+    """A copy in the making, or one that is being removed, was to be written to. The message says
+    which of the two, and of which episode."""
+
+
 class EpisodeChanged(Exception):
     """The tree was changed while it was read, by its reader's own doing: read it again."""

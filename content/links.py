@@ -92,6 +92,14 @@ def replace_link(text: str, old: Link, new: Link) -> str:
     return _LINK.sub(replaced, text)
 
 
+def holds_link(text: str, link: Link) -> bool:
+    """Whether `link` stands in the text; full stops are read as in `rewrite_links`."""
+    return any(
+        level == link.level and link.key in _readings(written)
+        for level, written in _LINK.findall(text)
+    )
+
+
 def parse_link(text: str) -> Link | None:
     """The one link that `text` is, with or without `content:`; None if it is anything else."""
     match = _LINK.fullmatch(f"{LINK_MARK}{text.strip().removeprefix(LINK_MARK)}")

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
+
 from content.deletion import delete_subtrees
 from content.documents.importing import write_document
 from content.documents.validation import validate_document
 from content.models import Episode, Node
+from content.writing import lock_for_writing
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -29,10 +32,13 @@ def import_episode(*, document: object, owner: User | None) -> Episode:
 
 
 def update_episode(*, episode: Episode, changes: dict[str, Any]) -> None:
-    """Write `changes` (valid values by field) and nothing else of the row."""
-    for field, value in changes.items():
-        setattr(episode, field, value)
-    episode.save(update_fields=[*changes, "updated_at"])
+    """Write `changes` (valid values by field) and nothing else of the row. Raises EpisodeClosed
+    where the episode has been hidden since it was read."""
+    with transaction.atomic():
+        lock_for_writing(Episode, episode.pk)
+        for field, value in changes.items():
+            setattr(episode, field, value)
+        episode.save(update_fields=[*changes, "updated_at"])
 
 
 def delete_episode(*, episode: Episode) -> None:

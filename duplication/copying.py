@@ -3,6 +3,9 @@
 A chunk is one statement: the next rows of the level, inserted below the new parents with
 `orig_id` set, and the pairs of ids into the id map. The statement also sums up what it
 read, so that the verification can prove later that exactly this arrived.
+
+A row that is moved in the original, to a place the walk has yet to come to, is met a second
+time. The id map's key refuses it, and the chunk is done again without such rows.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import itertools
 from typing import Any, ClassVar
 
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 
 from content.models import Episode
 from duplication import measuring
@@ -59,9 +62,10 @@ class DuplicateBase(Work[DuplicationJob]):
             return self.open_level(job, above, level)
         upper = job.parameters["upper"]
         start = Position.of(job.cursor or job.parameters["lower"])
-        count, checksum, ids, links, last, with_link = one(
+        walked, count, checksum, ids, links, last, with_link = _copy_once(
             cursor,
-            chunk_sql(above, level, upper=bool(upper)),
+            above,
+            level,
             {
                 "duplication": job.duplication_id,
                 "parent": start.parent,
@@ -75,14 +79,14 @@ class DuplicateBase(Work[DuplicationJob]):
             IdMap.objects.filter(
                 duplication=job.duplication_id, type=level.node, org_id__in=with_link
             ).update(has_link=True)
-        finished = count < size
+        finished = walked < size
         notes = []
         if finished:
             notes.append(_note(f"{level.stage} finished duplicating", job, count))
         return Step(
             cursor=last or start.as_cursor(),
             finished=finished,
-            rows=count,
+            rows=walked,
             done=count,
             counts={
                 "rows": count,
@@ -163,6 +167,9 @@ class DuplicateBlocks(DuplicateBase):
     level = BLOCKS
 
 
+# The constraint that keeps a row from being copied twice.
+ID_MAP_KEY = "id_map_pkey"
+
 COPY_JOBS: dict[str, type[DuplicateBase]] = {
     work.level.stage: work
     for work in (DuplicateEpisode, DuplicateParts, DuplicateItems, DuplicateBlocks)
@@ -174,8 +181,29 @@ def _note(message: str, job: DuplicationJob, amount: int) -> dict[str, Any]:
     return {"stage": job.stage, "message": message, "amount": total, "lane": job.lane}
 
 
-def chunk_sql(above: Level, level: Level, *, upper: bool) -> str:
-    """One chunk: copy it, map it, and answer what `copy_chunk` unpacks."""
+def _copy_once(
+    cursor: Any, above: Level, level: Level, parameters: dict[str, Any]
+) -> tuple[Any, ...]:
+    """Copy a chunk, without the rows in it that were copied before they moved to this place.
+    There are hardly ever any, so only a chunk that met one pays for looking each row up."""
+    upper = "upper_parent" in parameters
+    try:
+        with transaction.atomic():
+            return one(cursor, chunk_sql(above, level, upper=upper), parameters)
+    except IntegrityError as error:
+        if _constraint(error) != ID_MAP_KEY:
+            raise
+        return one(cursor, chunk_sql(above, level, upper=upper, again=True), parameters)
+
+
+def _constraint(error: IntegrityError) -> str | None:
+    diagnostics = getattr(error.__cause__, "diag", None)
+    return getattr(diagnostics, "constraint_name", None)
+
+
+def chunk_sql(above: Level, level: Level, *, upper: bool, again: bool = False) -> str:
+    """One chunk: copy it, map it, and answer what `copy_chunk` unpacks: how many rows were
+    walked, and how many of them copied. `again`: rows that are in the id map are left out."""
     columns = ", ".join(level.copied)
     walked = walk_sql(
         above,
@@ -185,8 +213,19 @@ def chunk_sql(above: Level, level: Level, *, upper: bool) -> str:
         upper=upper,
     )
     checksum = checksum_sql(level, parent="parent_org", identity="id", row="chunk")
+    chunk, rows, last = f"chunk AS MATERIALIZED ({walked})", "count(*)", LAST
+    if again:
+        rows, last = "(SELECT count(*) FROM walked)", f"(SELECT {LAST} FROM walked)"
+        # One look-up by the key for each row, whatever the map's statistics say.
+        chunk = f"""walked AS MATERIALIZED ({walked}),
+        chunk AS MATERIALIZED (
+            SELECT * FROM walked WHERE (
+                SELECT new_id FROM id_map m WHERE m.duplication_id = %(duplication)s
+                    AND m.type = '{level.node}' AND m.org_id = walked.id LIMIT 1
+            ) IS NULL
+        )"""
     return f"""
-        WITH chunk AS MATERIALIZED ({walked}),
+        WITH {chunk},
         copied AS (
             INSERT INTO {level.table}
                 ({level.parent_column}, orig_id, {columns}, {", ".join(level.reset)})
@@ -198,11 +237,11 @@ def chunk_sql(above: Level, level: Level, *, upper: bool) -> str:
             INSERT INTO id_map (duplication_id, type, org_id, new_id, has_link)
             SELECT %(duplication)s, '{level.node}', orig_id, id, false FROM copied
         )
-        SELECT count(*),
+        SELECT {rows}, count(*),
             coalesce(sum({checksum}), 0),
             coalesce(sum(hashint8extended(id, 0)), 0),
             coalesce(sum({links_hash_sql(level, identity="id", row="chunk")}), 0),
-            {LAST},
+            {last},
             array_agg(id) FILTER (WHERE has_link)
         FROM chunk"""
 

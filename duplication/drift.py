@@ -1,14 +1,16 @@
 """Finding out what changed in the original while it was being copied.
 
-Below the root only levels whose sums differ are looked at (`verification.changed_levels`),
-row by row, in bounded chunks: what the original's row says now against the copy's, links and
-files read as they belong in the copy. The root is looked at in any case. Findings are kept
-for the page and for catching up.
+Below the root only levels that changed are compared, row by row, in bounded chunks: what the
+original's row says now against the copy's, links and files read as they belong in the copy.
+Which levels these are say the verification's sums (`verification.changed_levels`) and, of what
+changed behind its walk, a look whether these are the same versions of the same rows still. So
+what is found is what the original says when this stage comes to it. The root is compared in any
+case.
+Findings are kept for the page and for catching up.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 from django.db import connection
@@ -17,7 +19,7 @@ from duplication.levels import CHILD_LEVELS, EPISODE, Level
 from duplication.links import text_sql
 from duplication.media.names import own_sql
 from duplication.models import DriftFinding, Duplication, DuplicationJob
-from duplication.verification import changed_levels
+from duplication.verification import VERSION, VERSION_HASH, changed_levels, original_sums
 from duplication.walk import (
     LAST,
     Position,
@@ -29,15 +31,21 @@ from duplication.walk import (
 )
 from operations.work import Step, Work
 
-# A row is a newcomer only if it was also created about when the copy began or later.
-CLOCK_TOLERANCE = dt.timedelta(seconds=60)
-PRESENT, GONE = "present", "gone"
+LOOK, PRESENT, GONE = "look", "present", "gone"
+# What the statements of each phase answer before the position; first how many rows there were.
+FOUND = {
+    LOOK: ("seen", "seen_versions"),
+    PRESENT: ("rows", "edited", "added", "omitted"),
+    GONE: ("mapped", "deleted"),
+}
 
 
 class FindDrift(Work[DuplicationJob]):
-    """Cursor: [index of the level, "present" or "gone", [parent, id] after which to go on].
+    """Cursor: [index of the level, phase, [parent, id] after which to go on].
 
-    *present* walks the rows that the original has now, *gone* the rows that were copied.
+    *look* walks the rows that the original has now and finds out whether they are still those
+    that the verification walked; *present* compares them with the copy, *gone* looks for the
+    rows that were copied.
     """
 
     initial_size = 5_000
@@ -48,42 +56,63 @@ class FindDrift(Work[DuplicationJob]):
         changed = changed_levels(job.duplication)
         is_root_edited = job.cursor is None and _find_edited_root(job.duplication)
         counts = {f"{EPISODE.stage}.edited": 1} if is_root_edited else {}
-        if not changed:
-            return Step(cursor=None, finished=True, total=0, counts=counts)
-        index, phase, at = job.cursor or [changed[0], PRESENT, [0, 0]]
-        above, level = CHILD_LEVELS[index]
-        position = Position(*at)
-        with connection.cursor() as cursor:
-            plan_for_walking(cursor)
-            rows, edited, added, omitted, deleted, last = one(
-                cursor,
-                (present_sql if phase == PRESENT else gone_sql)(above, level),
-                {
-                    "duplication": job.duplication_id,
-                    "parent": position.parent,
-                    "id": position.id,
-                    "high_water": job.duplication.high_water[level.stage],
-                    "snapshot": job.duplication.high_water["snapshot"],
-                    "newcomers_from": job.duplication.created_at - CLOCK_TOLERANCE,
-                    "size": size,
-                },
-            )
-        following = changed[changed.index(index) + 1 :]
+        index, phase, at = job.cursor or _start_of(0, changed)
+        stage = CHILD_LEVELS[index][1].stage
+        found, last = _walk(job.duplication, index, phase, Position(*at), size)
+        rows, *_ = found.values()
+        counts |= {f"{stage}.{name}": number for name, number in found.items()}
         reached: list[Any] | None = None
         if rows == size:
             reached = [index, phase, last]
+        elif phase == LOOK and _has_changed_since(job, CHILD_LEVELS[index][1], counts):
+            reached = [index, PRESENT, [0, 0]]
         elif phase == PRESENT:
             reached = [index, GONE, [0, 0]]
-        elif following:
-            reached = [following[0], PRESENT, [0, 0]]
-        found = {"edited": edited, "added": added, "omitted": omitted, "deleted": deleted}
+        elif index + 1 < len(CHILD_LEVELS):
+            reached = _start_of(index + 1, changed)
+        compared = rows if phase == PRESENT else 0
         return Step(
             cursor=reached,
             finished=reached is None,
             rows=rows,
-            done=rows if phase == PRESENT else 0,
-            counts=counts | {f"{level.stage}.{change}": number for change, number in found.items()},
+            done=compared,
+            total=job.counts.get("compared", 0) + compared if reached is None else None,
+            counts=counts | {"compared": compared},
         )
+
+
+def _start_of(index: int, changed: list[int]) -> list[Any]:
+    return [index, PRESENT if index in changed else LOOK, [0, 0]]
+
+
+def _walk(
+    duplication: Duplication, index: int, phase: str, start: Position, size: int
+) -> tuple[dict[str, int], list[int] | None]:
+    """Go through one chunk: what was found, as FOUND says, and the position of the last row."""
+    above, level = CHILD_LEVELS[index]
+    with connection.cursor() as cursor:
+        plan_for_walking(cursor)
+        *found, last = one(
+            cursor,
+            WALKS[phase](above, level),
+            {
+                "duplication": duplication.pk,
+                "parent": start.parent,
+                "id": start.id,
+                "high_water": duplication.high_water[level.stage],
+                "snapshot": duplication.high_water["snapshot"],
+                "size": size,
+            },
+        )
+    return dict(zip(FOUND[phase], map(int, found), strict=True)), last
+
+
+def _has_changed_since(job: DuplicationJob, level: Level, counts: dict[str, int]) -> bool:
+    """Whether a level, looked at to its end, has changed behind the verification's walk."""
+    walked = original_sums(job.duplication, level)
+    keys = [f"{level.stage}.{name}" for name in FOUND[LOOK]]
+    seen = [job.counts.get(key, 0) + counts[key] for key in keys]
+    return seen != [walked["rows"], walked["versions"]]
 
 
 def _find_edited_root(duplication: Duplication) -> bool:
@@ -114,19 +143,29 @@ def _find_edited_root(duplication: Duplication) -> bool:
     return bool(edited)
 
 
+def look_sql(above: Level, level: Level) -> str:
+    """Sum up the versions of the rows in one chunk of the original; answers (rows, sum, last
+    position)."""
+    columns = ", ".join(f"c.{column}" for column in ("id", *VERSION))
+    walked = walk_sql(above, level, side="org", columns=columns)
+    return f"""
+        SELECT count(*), coalesce(sum({VERSION_HASH}), 0), {LAST} FROM ({walked}) AS chunk"""
+
+
 def present_sql(above: Level, level: Level) -> str:
     """Compare one chunk of the original with the copy and keep what differs; answers (rows,
-    edited, added, omitted, 0, last position).
+    edited, added, omitted, last position).
 
-    A row that isn't in the id map was left out if it was visible when the copy began. `xmin`
-    has 32 bits; the 64-bit id it stands for is the largest one with these bits that is not in
-    the future.
+    A row that isn't in the id map was left out if it stood here, as it does now, when the copy
+    began. A version of it that is younger was added, or moved here from where it had yet to be
+    copied, or from another episode. `xmin` has 32 bits; the 64-bit id it stands for is the
+    largest one with these bits that is not in the future.
     """
     walked = walk_sql(
         above,
         level,
         side="org",
-        columns=columns_sql(level, "id", "created_at", "xmin::text::bigint AS written_by"),
+        columns=columns_sql(level, "id", "xmin::text::bigint AS written_by"),
     )
     same = " AND ".join(
         f"{value} IS NOT DISTINCT FROM n.{column}"
@@ -137,7 +176,7 @@ def present_sql(above: Level, level: Level) -> str:
         compared AS (
             SELECT chunk.id, m.new_id, {copy_hash_sql(level, row="n")} AS copy_hash,
                 CASE WHEN m.new_id IS NOT NULL THEN '{DriftFinding.Change.EDITED.value}'
-                    WHEN chunk.created_at < %(newcomers_from)s OR pg_visible_in_snapshot(
+                    WHEN pg_visible_in_snapshot(
                         (now.xid - mod(now.xid - chunk.written_by + 4294967296, 4294967296)
                         )::text::xid8, %(snapshot)s::pg_snapshot)
                     THEN '{DriftFinding.Change.OMITTED.value}'
@@ -156,13 +195,13 @@ def present_sql(above: Level, level: Level) -> str:
             count(*) FILTER (WHERE change = '{DriftFinding.Change.EDITED.value}'),
             count(*) FILTER (WHERE change = '{DriftFinding.Change.ADDED.value}'),
             count(*) FILTER (WHERE change = '{DriftFinding.Change.OMITTED.value}'),
-            0, (SELECT {LAST} FROM chunk)
+            (SELECT {LAST} FROM chunk)
         FROM compared"""
 
 
 def gone_sql(above: Level, level: Level) -> str:
-    """Look up one chunk of the id map in the original; answers like `present_sql`, with the
-    rows that are no longer there in fifth place."""
+    """Look up one chunk of the id map in the original; answers (pairs, rows that are no longer
+    there, last position)."""
     return f"""
         WITH chunk AS MATERIALIZED (
             SELECT org_id AS parent_org, org_id AS id, new_id FROM id_map
@@ -182,8 +221,11 @@ def gone_sql(above: Level, level: Level) -> str:
             )
         ),
         listed AS ({_insert_sql(level, "gone")})
-        SELECT (SELECT count(*) FROM chunk), 0, 0, 0, (SELECT count(*) FROM gone),
+        SELECT (SELECT count(*) FROM chunk), (SELECT count(*) FROM gone),
             (SELECT {LAST} FROM chunk)"""
+
+
+WALKS = {LOOK: look_sql, PRESENT: present_sql, GONE: gone_sql}
 
 
 def in_copy(level: Level, *, row: str, parent: str = "") -> dict[str, str]:
@@ -192,7 +234,7 @@ def in_copy(level: Level, *, row: str, parent: str = "") -> dict[str, str]:
     values = {level.parent_column: parent} if level.parent else {}
     for column in level.copied:
         if column in level.text_fields:
-            values[column] = text_sql(column, row=row)
+            values[column] = text_sql(level, column, row=row)
         elif column == "media":
             values[column] = own_sql(f"{row}.{column}")
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from duplication.copying import COPY_JOBS
@@ -9,18 +10,15 @@ from duplication.drift import FindDrift
 from duplication.links import RewriteLinks
 from duplication.media.work import CopyMedia, look_again
 from duplication.models import Duplication, DuplicationJob
+from duplication.own_edits import keep_episode
 from duplication.removal.conditions import why_not_retried
 from duplication.removal.services import clean_up
+from duplication.stages import DRIFT, LINKS, MEDIA, STAGES, VERDICT, VERIFY
 from duplication.verification import PASSES, JudgeCopy, VerifyCopy
 from operations import control, delivery
 from operations.kinds import Kind
+from operations.stages import Stage
 from operations.work import Work
-
-LINKS = "links"
-MEDIA = "media"
-VERIFY = "verify"
-DRIFT = "drift"
-VERDICT = "verdict"
 
 
 class DuplicationKind(Kind[Duplication]):
@@ -42,13 +40,17 @@ class DuplicationKind(Kind[Duplication]):
         VERDICT: JudgeCopy,
     }
     work = {work.__name__: work for work in jobs_by_stage.values()}
-    stages = tuple(jobs_by_stage)
+    stages = tuple(stage.name for stage in STAGES)
+
+    def stages_of(self, operation: Duplication) -> Sequence[Stage]:
+        return STAGES
 
     def stage_completed(self, operation: Duplication, stage: str) -> None:
         following = self.stages[self.stages.index(stage) + 1 :]
         if following:
             self.add_stage(operation, following[0])
         else:
+            keep_episode(operation)
             control.complete(operation, payload={"new_episode_id": operation.new_episode_id})
 
     def add_stage(self, duplication: Duplication, stage: str) -> None:

@@ -44,6 +44,11 @@ class Level:
     def parent_column(self) -> str:
         return f"{self.parent}_id"
 
+    def limit(self, field: str) -> int | None:
+        """How many characters a text field has room for; None: any number."""
+        length: int | None = getattr(self.model._meta.get_field(field), "max_length", None)
+        return length
+
     @cached_property
     def copied(self) -> tuple[str, ...]:
         """The columns a copy takes over as they are; a new column of the model is one."""

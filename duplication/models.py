@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
+from django.db.models.functions import MD5, Now
 from django.urls import reverse
 
 from content.links import Link
 from content.models import Episode
 from operations.models import Job, Operation
+from operations.models.transitions import Edge
 
 
 class Duplication(Operation):
@@ -156,12 +157,38 @@ class IdMap(models.Model):
         return f"{self.type} {self.org_id} -> {self.new_id}"
 
 
+class OwnEdit(models.Model):
+    """A row of a copy as our own hand left it, mending a link or catching up with the original.
+
+    Whoever saved the row later, it has another hash: that edit is somebody's.
+    """
+
+    pk = models.CompositePrimaryKey("duplication_id", "type", "new_id")
+    duplication = models.ForeignKey(
+        Duplication, on_delete=models.CASCADE, related_name="own_edits", db_index=False
+    )
+    type = models.CharField(max_length=16, db_collation="C")
+    new_id = models.BigIntegerField()
+    row_hash = models.BigIntegerField()
+
+    class Meta:
+        db_table = "duplication_own_edits"
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.new_id}"
+
+
 class LinkFinding(models.Model):
-    """A link in the copy that was left as it is: it points out of the tree, or to nothing."""
+    """A link in the copy that was left as it is: it points out of the tree, or to nothing.
+
+    Into the original points one to a row that was added there since, or one that has no room
+    for the copy's id. `mended_to` is what it was pointed to last, as it is written.
+    """
 
     class Target(models.TextChoices):
         EXTERNAL = "external", "Another episode"
         UNRESOLVED = "unresolved", "Nothing"
+        ORIGINAL = "original", "The original"
 
     duplication = models.ForeignKey(
         Duplication, on_delete=models.CASCADE, related_name="link_findings", db_index=False
@@ -174,6 +201,7 @@ class LinkFinding(models.Model):
     target_key = models.TextField(help_text="As it is written: an id, or what can't be one.")
     target_episode_id = models.BigIntegerField(null=True, blank=True)
     mended_at = models.DateTimeField(null=True, blank=True)
+    mended_to = models.CharField(max_length=64, blank=True, db_default="")
 
     class Meta:
         db_table = "duplication_links"
@@ -181,9 +209,15 @@ class LinkFinding(models.Model):
             models.Index(fields=["duplication", "points_to", "id"], name="duplication_links_list"),
         ]
         constraints = [
+            # A key may be longer than an index has room for.
             models.UniqueConstraint(
+                "duplication",
+                "type",
+                "new_id",
+                "field",
+                "target_type",
+                MD5("target_key"),
                 name="duplication_links_once",
-                fields=["duplication", "type", "new_id", "field", "target_type", "target_key"],
             ),
         ]
 
@@ -285,6 +319,12 @@ class Removal(Operation):
     `even_if_changed`: what was edited in the copy since goes with it. `previous_status` is
     what the copy's episode gets back if the removal is refused or cancelled in time.
     """
+
+    EDGES: ClassVar[dict[str, Edge]] = {
+        **Operation.EDGES,
+        # It was refused, and whoever asked for it agrees.
+        "keep": Edge(("FAILED",), "CANCELLED"),
+    }
 
     kind: ClassVar[str] = "removal"
 

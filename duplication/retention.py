@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from duplication.exceptions import CannotRemove
 from duplication.levels import EPISODE
-from duplication.models import UNFINISHED, Duplication, IdMap, Removal
+from duplication.models import UNFINISHED, Duplication, IdMap, OwnEdit, Removal
 from duplication.removal.conditions import is_in_use
 from duplication.removal.services import start_removal
 from operations import retention
@@ -48,6 +48,7 @@ class IdMaps(retention.Policy):
         held = Duplication.objects.select_for_update(no_key=True).filter(pk=pk).first()
         if held is None or is_in_use(held):
             return 0
+        OwnEdit.objects.filter(duplication=pk).delete()  # asked for by an undo alone
         return IdMap.objects.filter(duplication=pk, type=EPISODE.node).delete()[0]
 
     def _prune(self, pk: int) -> int:

@@ -1,10 +1,15 @@
-"""The stages of a duplication as a person is told of them."""
+"""The stages of a duplication, in their order."""
 
 from __future__ import annotations
 
-from duplication.kind import DRIFT, LINKS, MEDIA, VERDICT, VERIFY
 from duplication.levels import TREE
-from operations.watching import Rows, Stage
+from operations.stages import Rows, Stage
+
+LINKS = "links"
+MEDIA = "media"
+VERIFY = "verify"
+DRIFT = "drift"
+VERDICT = "verdict"
 
 # The verification reads every copied row once more; links are a few of them.
 STAGES: tuple[Stage, ...] = (

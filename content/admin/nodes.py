@@ -8,9 +8,8 @@ from typing import Any, ClassVar, NamedTuple
 from django.contrib import admin, messages
 from django.contrib.admin.actions import delete_selected as delete_selected_without_bound
 from django.contrib.admin.options import ModelAdmin
-from django.core.paginator import Paginator
 from django.db.models import Field, OuterRef, Q, QuerySet
-from django.forms import TypedChoiceField
+from django.forms import ModelForm, TypedChoiceField
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html, strip_tags
@@ -23,12 +22,15 @@ from content.admin.filters import (
     StatusFilter,
     node_in_request,
 )
-from content.admin.pagination import COUNT_LIMIT, BoundedCount, BoundedPaginator, bounded
+from content.admin.lists import BoundedList
+from content.admin.pagination import COUNT_LIMIT, BoundedCount, bounded
 from content.deletion import count_below
+from content.exceptions import EpisodeClosed
 from content.links import TEXT_FIELDS, as_id
 from content.models import Block, Episode, Item, Node, Part
 from content.services import SELECTABLE_STATUSES, delete_nodes
 from content.tree import PARENT_FIELDS, TREE, ancestors, below, child_model, path_to, tree_order
+from content.writing import lock_for_writing
 
 # Confirming a deletion shows each selected row; logging it writes one entry for each.
 MAX_SELECTED_FOR_DELETION = 1_000
@@ -62,12 +64,37 @@ def delete_selected(
     return delete_selected_without_bound(modeladmin, request, queryset)
 
 
-class NodeAdmin(ModelAdmin):
+class NodeForm(ModelForm):
+    """Refuses what is in an episode that is hidden, or would be. Whoever hides one waits until
+    this is saved, which is in the transaction that checks the form."""
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean()
+        field = PARENT_FIELDS.get(type(self.instance))
+        if field is None:
+            self._lock(None, type(self.instance), self.instance.pk)
+            return cleaned
+        parent_model = self._meta.model._meta.get_field(field).related_model
+        moved_to = self.cleaned_data.get(field)
+        parents = {getattr(self.instance, f"{field}_id"), moved_to and moved_to.pk}
+        for parent_id in sorted(parents - {None}):
+            self._lock(field, parent_model, parent_id)
+        return cleaned
+
+    def _lock(self, field: str | None, model: type[Node], id: int | None) -> None:
+        if id is None:
+            return
+        try:
+            lock_for_writing(model, id)
+        except EpisodeClosed as error:
+            self.add_error(field, str(error))
+
+
+class NodeAdmin(BoundedList, ModelAdmin):
     """Lists by id, or by position within a parent; a search that an index can serve."""
 
+    form = NodeForm
     actions = [delete_selected]
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
     list_per_page = 100
     readonly_fields: ClassVar[tuple[str, ...]] = ("children", "orig_id", "created_at", "updated_at")
     sortable_by: ClassVar[tuple[str, ...]] = ()
@@ -96,20 +123,8 @@ class NodeAdmin(ModelAdmin):
             return queryset
         return queryset.exclude(**{f"{path_to(self.model, Episode)}__in": copying})
 
-    def get_paginator(
-        self,
-        request: HttpRequest,
-        queryset: QuerySet[Any],
-        per_page: int,
-        *args: Any,
-        **kwargs: Any,
-    ) -> Paginator:
-        return BoundedPaginator(
-            queryset,
-            per_page,
-            page=as_id(request.GET.get("p", "1")) or 1,
-            count_order=tree_order(self.model) if self.is_below_a_node(request) else (),
-        )
+    def count_order(self, request: HttpRequest) -> tuple[str, ...]:
+        return tree_order(self.model) if self.is_below_a_node(request) else ()
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         """By id; below a node by parent; below a parent as they are shown.

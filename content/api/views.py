@@ -32,7 +32,7 @@ from content.api.serializers import (
     ItemSerializer,
     PartSerializer,
 )
-from content.exceptions import InvalidDocument
+from content.exceptions import EpisodeClosed, InvalidDocument
 from content.links import as_id
 from content.models import Block, Episode, Item, Node, Part
 from content.permissions import (
@@ -85,6 +85,13 @@ class EpisodeViewSet(
         if self.request is not None and self.request.method == "POST":
             return [DocumentParser()]
         return super().get_parsers()
+
+    def perform_update(self, serializer: BaseSerializer[Episode]) -> None:
+        try:
+            super().perform_update(serializer)
+        except EpisodeClosed as error:
+            # Hidden since it was found: from now on it isn't.
+            raise NotFound from error
 
     def perform_destroy(self, instance: Episode) -> None:
         delete_episode(episode=instance)

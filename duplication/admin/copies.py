@@ -4,30 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.paginator import Paginator
-from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 
-from content.admin.pagination import BoundedPaginator
-from content.links import as_id
+from content.admin.lists import BoundedList
 from duplication.admin.starting import may_duplicate
 from operations.admin import OperationAdmin
 
 
-class CopyOperationAdmin(OperationAdmin):
-    """Counted up to a bound only. Who may duplicate has a list: their own."""
+class CopyOperationAdmin(BoundedList, OperationAdmin):
+    """Who may duplicate has a list: their own."""
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         if super().has_view_permission(request, obj):
             return True
         return obj is None and may_duplicate(request)
-
-    def get_paginator(
-        self, request: HttpRequest, queryset: QuerySet[Any], per_page: int, *args: Any, **kw: Any
-    ) -> Paginator:
-        page = as_id(request.GET.get("p", "1")) or 1
-        return BoundedPaginator(queryset, per_page, page=page, count_order=())
 
 
 def episode_url(episode_id: object) -> str:

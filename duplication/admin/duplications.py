@@ -24,13 +24,11 @@ from duplication.admin.sections import sections_of
 from duplication.admin.starting import may_duplicate, start_page, start_url
 from duplication.models import Duplication
 from duplication.removal.asking import remove_page
-from duplication.stages import STAGES
 from operations.admin import Section, WayOn
 
 
 @admin.register(Duplication)
 class DuplicationAdmin(CopyOperationAdmin):
-    stages = STAGES
     list_display = (
         "id",
         "state",

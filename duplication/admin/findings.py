@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
 from duplication.admin.copies import duplication_url
-from duplication.catch_up.kind import may_catch_up, start_catch_up
+from duplication.catch_up.kind import check_may_catch_up, start_catch_up
 from duplication.exceptions import CannotCatchUp, CannotMend
 from duplication.mending import mend_link
 from duplication.models import Duplication
@@ -29,18 +29,18 @@ def mend(request: HttpRequest, duplication: Duplication, link_id: int) -> HttpRe
         messages.error(request, str(error))
     else:
         messages.success(
-            request, f"The link in {finding.type} {finding.new_id} ({finding.field}) was mended."
+            request,
+            f"The link in {finding.type} {finding.new_id} ({finding.field}) was mended: it points "
+            f"to {finding.mended_to or finding.link}.",
         )
     return HttpResponseRedirect(f"{duplication_url(duplication.pk)}#links-heading")
 
 
 def catch_up(request: HttpRequest, duplication: Duplication) -> HttpResponse:
-    if not may_catch_up(request.user, duplication):
-        messages.error(request, "The copy is somebody else's: its owner can let it catch up.")
-        return HttpResponseRedirect(duplication_url(duplication.pk))
     try:
+        check_may_catch_up(request.user, duplication)
         started, _ = start_catch_up(duplication=duplication, requested_by=request.user)
-    except CannotCatchUp as error:
+    except (CannotCatchUp, PermissionDenied) as error:
         messages.error(request, str(error))
         return HttpResponseRedirect(duplication_url(duplication.pk))
     return HttpResponseRedirect(reverse("admin:duplication_catchup_change", args=[started.pk]))

@@ -15,7 +15,7 @@ from django.urls import reverse
 
 from duplication.catch_up.kind import may_catch_up, why_not
 from duplication.levels import TREE
-from duplication.models import DriftFinding, Duplication, MediaFile
+from duplication.models import DriftFinding, Duplication, LinkFinding, MediaFile
 from duplication.stages import STAGES
 from operations import watching
 from operations.admin import Section
@@ -46,9 +46,13 @@ def links(request: HttpRequest, duplication: Duplication) -> dict[str, Any] | No
     report = duplication.report.get("links")
     if report is None:
         return None
+    # Links that a catch-up brought, or that were mended, are in no report.
+    unmended = duplication.link_findings.filter(mended_at=None).order_by()
+    now = dict(unmended.values_list("points_to").annotate(Count("pk")))
     left = list(duplication.link_findings.order_by("-points_to", "id")[: SHOWN + 1])
     return {
-        **report,
+        "rewritten": report["rewritten"],
+        **{target: now.get(target, 0) for target in LinkFinding.Target.values},
         "left": [(finding, _node_url(finding.type, finding.new_id)) for finding in left[:SHOWN]],
         "more": len(left) > SHOWN,
         "mendable": duplication.display_status == "completed",

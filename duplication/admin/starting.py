@@ -25,7 +25,7 @@ from content.models import Episode
 from duplication.exceptions import CannotStart
 from duplication.models import Duplication
 from duplication.permissions import ADD, missing_permissions
-from duplication.preview import Brief, preview, preview_briefly, waiting_now, wording
+from duplication.preview import expected_times, preview, preview_briefly, waiting_now, wording
 from duplication.preview.resets import resets
 from duplication.services import (
     MAX_TITLE_LENGTH,
@@ -36,20 +36,20 @@ from duplication.services import (
 )
 from operations.admin.telling import link, may_see, page_url, tell_of_started
 from operations.exceptions import IdempotencyKeyReused
-from operations.watching import label
+from operations.stages import label
 
 MAX_EPISODES = 50
 
 
 class Choice(NamedTuple):
     """One chosen episode. `refusal` says why it can't be duplicated, if so; `active` is the
-    copy that is being made of it, as far as the user may know, if there is one; `brief` how
+    copy that is being made of it, as far as the user may know, if there is one; `line` how
     much it is, where there was time to count it."""
 
     episode: Episode
     refusal: str
     active: Duplication | None
-    brief: Brief | None = None
+    line: wording.Line | None = None
 
 
 class StartForm(forms.Form):
@@ -147,13 +147,12 @@ def start_page(model_admin: admin.ModelAdmin, request: HttpRequest) -> HttpRespo
         )
     if len(choices) > 1:
         del form.fields["title"]
-    startable = [each for each in choices if not each.refusal and not each.active]
     context = {
         **admin.site.each_context(request),
         "title": "Duplicate an episode" if len(choices) == 1 else "Duplicate episodes",
         "opts": model_admin.opts,
         "missing": len(ids) - len(choices),
-        "startable": len(startable),
+        "startable": len(_startable(choices)),
         "resets": wording.resets(resets()),
         "form": form,
         "media": form.media,
@@ -166,8 +165,17 @@ def _preview(request: HttpRequest, choices: list[Choice]) -> dict[str, Any]:
     """Everything about one; of several a line each, within the same time."""
     if len(choices) > 1:
         briefs = preview_briefly(each.episode for each in choices)
-        choices = [each._replace(brief=briefs.get(each.episode.pk)) for each in choices]
-        return {"choices": choices, "waiting": waiting_now()}
+        times = dict(zip(briefs, expected_times(list(briefs.values())), strict=True))
+        lines = {id: wording.line(brief, times[id]) for id, brief in briefs.items()}
+        counted = [id for each in _startable(choices) if (id := each.episode.pk) in briefs]
+        return {
+            "choices": [each._replace(line=lines.get(each.episode.pk)) for each in choices],
+            "counted": len(counted),
+            "total": wording.total([briefs[id] for id in counted], [times[id] for id in counted])
+            if counted
+            else None,
+            "waiting": waiting_now(),
+        }
     found = preview(choices[0].episode, request.user)
     return {
         "choices": choices,
@@ -175,8 +183,13 @@ def _preview(request: HttpRequest, choices: list[Choice]) -> dict[str, Any]:
         "preview": found,
         "preview_media": wording.media(found.media),
         "preview_links": wording.links(found.links),
+        "preview_times": wording.times(found, *expected_times([found])),
         "leaving_links": [wording.leaving_link(each) for each in found.links.examples],
     }
+
+
+def _startable(choices: list[Choice]) -> list[Choice]:
+    return [each for each in choices if not each.refusal and not each.active]
 
 
 def _chosen_ids(text: str) -> list[int]:

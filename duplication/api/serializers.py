@@ -89,6 +89,7 @@ class LinkFindingSerializer(serializers.ModelSerializer[LinkFinding]):
             "field",
             "target_episode_id",
             "mended_at",
+            "mended_to",
         ]
         read_only_fields = fields
 

@@ -34,7 +34,7 @@ from duplication.api.serializers import (
     MendSerializer,
     StartSerializer,
 )
-from duplication.catch_up.kind import may_catch_up, start_catch_up
+from duplication.catch_up.kind import check_may_catch_up, start_catch_up
 from duplication.exceptions import CannotCatchUp, CannotMend, CannotRemove, CannotStart
 from duplication.mending import mend_link
 from duplication.models import DriftFinding, Duplication, IdMap, LinkFinding, MediaFile
@@ -268,12 +268,13 @@ class DuplicationViewSet(OperationViewSet[Duplication]):
     )
     def catch_up(self, request: Request, pk: Any = None) -> Response:
         duplication = self.get_object()
-        if not may_catch_up(request.user, duplication):
-            raise PermissionDenied("The copy is somebody else's: its owner can let it catch up.")
         try:
+            check_may_catch_up(request.user, duplication)
             catch_up, created = start_catch_up(duplication=duplication, requested_by=request.user)
         except CannotCatchUp as error:
             raise Conflict(error) from error
+        except DjangoPermissionDenied as error:
+            raise PermissionDenied(str(error)) from error
         return self.accepted(catch_up, created=created, view_name="catch-up-detail")
 
     @extend_schema(

@@ -9,7 +9,9 @@ from django.db import connection
 from duplication.drift import copy_hash_sql, in_copy
 from duplication.levels import NOW, TREE, Level
 from duplication.links import list_again
-from duplication.models import CatchUpJob, DriftFinding
+from duplication.media.names import is_unsettled_sql
+from duplication.models import CatchUpJob, DriftFinding, Duplication
+from duplication.own_edits import hash_sql, is_own_sql, keep_sql
 from duplication.walk import columns_sql, one
 from operations.work import Step, Work
 
@@ -22,12 +24,15 @@ OPEN, APPLIED, KEPT, GONE = (
 )
 
 
+AGAIN = "Rows name another file since this catch-up began: catch up once more"
+
+
 class ApplyEdits(Work[CatchUpJob]):
     """Cursor: [index of the level, id of the finding after which to go on].
 
     A row of the copy takes over what the original's row says *now*. One that was edited in
     the copy since the finding is left as it is, and so is one whose original is gone; both
-    are told.
+    are told. One that names another file since the files were copied stays open.
     """
 
     initial_size = 500
@@ -37,13 +42,15 @@ class ApplyEdits(Work[CatchUpJob]):
     def step(self, job: CatchUpJob, size: int, prepared: Any) -> Step:
         index, after = job.cursor or [0, 0]
         above, level = (TREE[index - 1] if index else None), TREE[index]
-        duplication_id = job.catch_up.duplication_id
+        duplication = job.catch_up.duplication
+        duplication_id = duplication.pk
+        has_files = duplication.media_strategy == Duplication.MediaStrategy.COPY
         # Before any of them is applied, and open no more.
         total = None if job.cursor else open_edits(duplication_id).count()
         with connection.cursor() as cursor:
-            rows, applied, kept, gone, last = one(
+            rows, applied, kept, gone, unready, last = one(
                 cursor,
-                apply_sql(above, level),
+                apply_sql(above, level, has_files=has_files),
                 {"duplication": duplication_id, "after": after, "size": size},
             )
             if applied and level.text_fields:
@@ -55,7 +62,8 @@ class ApplyEdits(Work[CatchUpJob]):
             rows=rows,
             done=rows,
             total=total,
-            counts={"applied": len(applied or ()), "kept": kept, "gone": gone},
+            counts={"applied": len(applied or ()), "kept": kept, "gone": gone, "open": unready},
+            notes=[{"message": AGAIN, "amount": unready}] if unready else [],
         )
 
 
@@ -68,12 +76,13 @@ def open_edits(duplication_id: int) -> Any:
 _TYPES = [level.node for level in TREE]
 
 
-def apply_sql(above: Level | None, level: Level) -> str:
+def apply_sql(above: Level | None, level: Level, *, has_files: bool) -> str:
     """One chunk of a level, which is the root where there is none `above`; answers (findings,
-    ids of the rows applied to, kept, gone, last finding).
+    ids of the rows applied to, kept, gone, still open, last finding). `has_files`: the copy
+    has files of its own.
 
     The copy's rows are locked before they are compared, so an edit of theirs that commits
-    meanwhile is seen and not overwritten.
+    meanwhile is seen and not overwritten. What is applied is kept as our own hand's.
     """
     original, new_parent = columns_sql(level, "id"), ""
     if above:
@@ -83,6 +92,11 @@ def apply_sql(above: Level | None, level: Level) -> str:
     values = in_copy(level, row="o", parent=f"coalesce(p.new_id, n.{level.parent_column})")
     columns = ", ".join(f"{value} AS {column}" for column, value in values.items())
     sets = ", ".join(f"{column} = edit.{column}" for column in values)
+    is_unready = "false"
+    if has_files and "media" in level.copied:
+        is_unready = is_unsettled_sql("o.media")
+    # What is applied to is as it was found; of the root that says nothing of its title and so on.
+    is_ours = "true" if above else is_own_sql(level, row="n")
     return f"""
         WITH chunk AS MATERIALIZED (
             SELECT id AS finding, org_id, new_id, copy_hash
@@ -98,8 +112,9 @@ def apply_sql(above: Level | None, level: Level) -> str:
             SELECT chunk.finding, n.id,
                 CASE WHEN n.id IS NULL OR o.id IS NULL THEN '{GONE.value}'
                     WHEN {copy_hash_sql(level, row="n")} <> chunk.copy_hash THEN '{KEPT.value}'
+                    WHEN {is_unready} THEN '{OPEN.value}'
                     ELSE '{APPLIED.value}' END AS state,
-                {columns}
+                {is_ours} AS is_ours, {columns}
             FROM chunk
             LEFT JOIN held n ON n.id = chunk.new_id
             LEFT JOIN LATERAL (
@@ -110,12 +125,15 @@ def apply_sql(above: Level | None, level: Level) -> str:
         written AS (
             UPDATE {level.table} SET {sets}, updated_at = {NOW} FROM edit
             WHERE {level.table}.id = edit.id AND edit.state = '{APPLIED.value}'
+            RETURNING {level.table}.id, {hash_sql(level, row=level.table)} AS row_hash, is_ours
         ),
+        own AS ({keep_sql(level, "written WHERE is_ours")}),
         told AS (
             UPDATE {DriftFinding._meta.db_table} finding SET state = edit.state FROM edit
             WHERE finding.id = edit.finding
         )
         SELECT count(*), array_agg(id) FILTER (WHERE state = '{APPLIED.value}'),
             count(*) FILTER (WHERE state = '{KEPT.value}'),
-            count(*) FILTER (WHERE state = '{GONE.value}'), max(finding)
+            count(*) FILTER (WHERE state = '{GONE.value}'),
+            count(*) FILTER (WHERE state = '{OPEN.value}'), max(finding)
         FROM edit"""

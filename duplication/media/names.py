@@ -48,6 +48,17 @@ def own_sql(name: str) -> str:
         ), {name})"""
 
 
+def is_unsettled_sql(name: str) -> str:
+    """Whether the expression `name` names a file of which nobody has tried yet to make one for
+    the copy. Parameter: duplication."""
+    return f"""
+        (coalesce({name}, '') <> '' AND NOT EXISTS (
+            SELECT 1 FROM duplication_media file
+            WHERE file.duplication_id = %(duplication)s AND file.source = {name}
+                AND file.status IN ('copied', 'missing')
+        ))"""
+
+
 def is_original_sql(name: str) -> str:
     """Whether the expression `name` names a file of the original that the copy has its own
     for. Parameter: duplication."""

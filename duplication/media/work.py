@@ -1,5 +1,7 @@
 """Giving the copy files of its own: the stage between the links and the verification.
 
+A catch-up does the same for the files that edited rows name (`duplication.catch_up.files`).
+
 With the strategy *share* there is nothing to do. With *copy*, phase by phase:
 
     collect   the files that blocks of the copy name, each once
@@ -15,23 +17,25 @@ proves it (`stores`), nor how files are named (`names`).
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from enum import StrEnum
 from typing import Any
 
 from django.conf import settings
 from django.db import connection
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 from django.template.defaultfilters import filesizeformat
 
 from duplication.levels import BLOCKS
 from duplication.media import stores
 from duplication.media.contract import Copied, StorageUnreachable, Unfinished
 from duplication.media.names import target_sql
-from duplication.models import Duplication, DuplicationJob, MediaFile
+from duplication.models import CatchUp, Duplication, DuplicationJob, MediaFile
 from duplication.walk import one, plan_for_walking
 from operations.exceptions import WorkFailed, WorkWaits
-from operations.work import Step, Work
+from operations.models import Job
+from operations.work import JobT, Step, Work
 
 FILES_PER_STEP = 64
 FILES_AT_ONCE = 8
@@ -59,42 +63,135 @@ class Phase(StrEnum):
     REFER = "refer"
 
 
-class CopyMedia(Work[DuplicationJob]):
-    """Cursor: [phase, place]. The place is the new id after which to go on (collect, refer),
-    or the progress of the files that were begun, by the ids of their rows (copy)."""
+class CopyFiles(Work[JobT]):
+    """Cursor: [phase, place]. The place is the id after which to go on (collect, refer), or the
+    progress of the files that were begun, by the ids of their rows (copy)."""
 
     initial_size = 5_000
     min_size = 500
     max_size = 20_000
 
-    def prepare(self, job: DuplicationJob, size: int) -> Any:
+    @abstractmethod
+    def duplication_of(self, job: JobT) -> Duplication: ...
+
+    @abstractmethod
+    def files_of(self, job: JobT) -> QuerySet[MediaFile]:
+        """The files that this job is for, whatever became of them."""
+
+    @abstractmethod
+    def collect(self, job: JobT, after: int, size: int) -> tuple[int, int | None]:
+        """Keep the files that one chunk of rows names as pending ones; answers how many rows
+        there were and the last one's id."""
+
+    @abstractmethod
+    def refer(self, job: JobT, after: int, size: int) -> Step:
+        """Have one chunk of rows name the copy's files."""
+
+    def prepare(self, job: JobT, size: int) -> Any:
         phase, place = _position(job)
         if phase != Phase.COPY:
             return None
-        pending = job.duplication.media_files.filter(status=MediaFile.Status.PENDING)
+        pending = self.duplication_of(job).media_files.filter(status=MediaFile.Status.PENDING)
         files = list(pending.order_by("id")[:FILES_PER_STEP])
         return list(zip(files, _copy_files(files, place), strict=True)) if files else []
+
+    def step(self, job: JobT, size: int, prepared: Any) -> Step:
+        phase, place = _position(job)
+        if phase == Phase.COLLECT:
+            return self._collect(job, place, size)
+        if phase == Phase.COPY:
+            return _record(prepared)
+        if phase == Phase.CHECK:
+            return self._check(job)
+        if phase == Phase.AGAIN:
+            self._missing(job).update(status=MediaFile.Status.PENDING)
+            return Step(cursor=[Phase.COPY, {}], finished=False)
+        return self.refer(job, place, size)
+
+    def _collect(self, job: JobT, after: int, size: int) -> Step:
+        rows, last = self.collect(job, after, size)
+        if rows == size:
+            return Step(cursor=[Phase.COLLECT, last], finished=False, rows=rows)
+        # What an earlier job didn't find may be there by now.
+        self._missing(job).update(status=MediaFile.Status.PENDING)
+        pending = self.duplication_of(job).media_files.filter(status=MediaFile.Status.PENDING)
+        return Step(cursor=[Phase.COPY, {}], finished=False, rows=rows, total=pending.count())
+
+    def _check(self, job: JobT) -> Step:
+        missing = self._missing(job).order_by("id")
+        count = missing.count()
+        examples = ", ".join(missing.values_list("source", flat=True)[:EXAMPLES])
+        told = f"Missing in storage: {examples}{' …' if count > EXAMPLES else ''} ({count} in all)."
+        if count and self.duplication_of(job).media_required:
+            raise MediaMissing(
+                f"{told} Upload what is missing and Retry, or start another duplication that "
+                "doesn't require its files."
+            )
+        message = f"Files copied: {job.counts.get('files', 0)}"
+        message += f" ({filesizeformat(job.counts.get('bytes', 0))})."
+        if count:
+            message += f" {told} Blocks that name them keep the name."
+        return Step(
+            cursor=[Phase.REFER, 0],
+            finished=False,
+            done=count,
+            counts={"missing": count},
+            notes=[{"stage": job.stage, "message": message}],
+        )
+
+    def _missing(self, job: JobT) -> QuerySet[MediaFile]:
+        return self.files_of(job).filter(status=MediaFile.Status.MISSING)
+
+
+class CopyMedia(CopyFiles[DuplicationJob]):
+    """The files of a whole copy, by the ids of its blocks."""
+
+    def duplication_of(self, job: DuplicationJob) -> Duplication:
+        return job.duplication
+
+    def files_of(self, job: DuplicationJob) -> QuerySet[MediaFile]:
+        return MediaFile.objects.filter(duplication=job.duplication_id)
 
     def step(self, job: DuplicationJob, size: int, prepared: Any) -> Step:
         if job.duplication.media_strategy == Duplication.MediaStrategy.SHARE:
             return Step(cursor=None, finished=True, total=0)
-        phase, place = _position(job)
-        if phase == Phase.COLLECT:
-            return _collect(job, place, size)
-        if phase == Phase.COPY:
-            return _record(prepared)
-        if phase == Phase.CHECK:
-            return _check(job)
-        if phase == Phase.AGAIN:
-            _files(job, MediaFile.Status.MISSING).update(status=MediaFile.Status.PENDING)
-            return Step(cursor=[Phase.COPY, {}], finished=False)
-        return _refer(job, place, size)
+        return super().step(job, size, prepared)
+
+    def collect(self, job: DuplicationJob, after: int, size: int) -> tuple[int, int | None]:
+        named = f"SELECT media FROM chunk JOIN {BLOCKS.table} row ON row.id = chunk.new_id"
+        return _chunk(job, after, size, f"collected AS ({collect_sql(named)})")
+
+    def refer(self, job: DuplicationJob, after: int, size: int) -> Step:
+        rows, last = _chunk(
+            job,
+            after,
+            size,
+            f"""
+            referred AS (
+                UPDATE {BLOCKS.table} SET media = file.target
+                FROM chunk, duplication_media file
+                WHERE {BLOCKS.table}.id = chunk.new_id AND file.duplication_id = %(duplication)s
+                    AND file.source = {BLOCKS.table}.media AND file.status = 'copied'
+            )""",
+        )
+        return Step(cursor=[Phase.REFER, last], finished=rows < size, rows=rows)
 
 
-def look_again(duplication: Duplication) -> None:
-    """Have a Retry look for the files again whose absence failed the duplication. Called
-    inside the commit that fails it."""
-    jobs = DuplicationJob.objects.filter(duplication=duplication, error_code=MediaMissing.code)
+def collect_sql(named: str) -> str:
+    """Keep what the query `named` answers, as `media`, as files to be copied; those that are
+    known stay what they are. Parameter: duplication."""
+    return f"""
+        INSERT INTO duplication_media (duplication_id, source, target, status, checksum)
+        SELECT DISTINCT %(duplication)s::bigint, media, {target_sql("media")}, 'pending', ''
+        FROM ({named}) AS named
+        WHERE media <> ''
+        ON CONFLICT DO NOTHING"""
+
+
+def look_again(operation: Duplication | CatchUp) -> None:
+    """Have a Retry look for the files again whose absence failed the operation. Called inside
+    the commit that fails it."""
+    jobs = operation.jobs.filter(error_code=MediaMissing.code)
     jobs.update(cursor=[Phase.AGAIN, None])
 
 
@@ -109,33 +206,9 @@ def report(duplication: Duplication) -> dict[str, Any]:
     return {"strategy": duplication.media_strategy, **sums}
 
 
-def _position(job: DuplicationJob) -> tuple[Phase, Any]:
+def _position(job: Job) -> tuple[Phase, Any]:
     phase, place = job.cursor or [Phase.COLLECT, 0]
     return Phase(phase), place
-
-
-def _files(job: DuplicationJob, status: MediaFile.Status) -> Any:
-    return MediaFile.objects.filter(duplication=job.duplication_id, status=status)
-
-
-def _collect(job: DuplicationJob, after: int, size: int) -> Step:
-    rows, last = _chunk(
-        job,
-        after,
-        size,
-        f"""
-        collected AS (
-            INSERT INTO duplication_media (duplication_id, source, target, status, checksum)
-            SELECT DISTINCT %(duplication)s::bigint, media, {target_sql("media")}, 'pending', ''
-            FROM chunk JOIN {BLOCKS.table} row ON row.id = chunk.new_id
-            WHERE media <> ''
-            ON CONFLICT DO NOTHING
-        )""",
-    )
-    if rows == size:
-        return Step(cursor=[Phase.COLLECT, last], finished=False, rows=rows)
-    total = _files(job, MediaFile.Status.PENDING).count()
-    return Step(cursor=[Phase.COPY, {}], finished=False, rows=rows, total=total)
 
 
 def _copy_files(files: list[MediaFile], progress: dict[str, Any]) -> list[Outcome]:
@@ -185,45 +258,6 @@ def _record(outcomes: list[tuple[MediaFile, Outcome]]) -> Step:
         done=len(copied),
         counts={"files": len(copied), "bytes": sum(file.size or 0 for file in copied)},
     )
-
-
-def _check(job: DuplicationJob) -> Step:
-    missing = _files(job, MediaFile.Status.MISSING).order_by("id")
-    count = missing.count()
-    examples = ", ".join(missing.values_list("source", flat=True)[:EXAMPLES])
-    told = f"Missing in storage: {examples}{' …' if count > EXAMPLES else ''} ({count} in all)."
-    if count and job.duplication.media_required:
-        raise MediaMissing(
-            f"{told} Upload what is missing and Retry, or start another duplication that doesn't "
-            "require its files."
-        )
-    message = f"Files copied: {job.counts.get('files', 0)}"
-    message += f" ({filesizeformat(job.counts.get('bytes', 0))})."
-    if count:
-        message += f" {told} Blocks that name them keep the name."
-    return Step(
-        cursor=[Phase.REFER, 0],
-        finished=False,
-        done=count,
-        counts={"missing": count},
-        notes=[{"stage": job.stage, "message": message}],
-    )
-
-
-def _refer(job: DuplicationJob, after: int, size: int) -> Step:
-    rows, last = _chunk(
-        job,
-        after,
-        size,
-        f"""
-        referred AS (
-            UPDATE {BLOCKS.table} SET media = file.target
-            FROM chunk, duplication_media file
-            WHERE {BLOCKS.table}.id = chunk.new_id AND file.duplication_id = %(duplication)s
-                AND file.source = {BLOCKS.table}.media AND file.status = 'copied'
-        )""",
-    )
-    return Step(cursor=[Phase.REFER, last], finished=rows < size, rows=rows)
 
 
 def _chunk(job: DuplicationJob, after: int, size: int, write: str) -> tuple[int, int | None]:

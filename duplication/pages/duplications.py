@@ -14,10 +14,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from content.links import as_id
 from duplication.models import UNFINISHED, Duplication
 from duplication.pages.wording import told
-from duplication.removal.asking import remove_page, why_not
+from duplication.removal.asking import keep_page, remove_page, why_not
+from duplication.removal.services import may_keep_copy
 from duplication.stages import STAGES
 from operations import notifications, verbs, watching
-from operations.pages import confirmation, live_refresh
+from operations.pages import confirmation, is_looked_at, live_refresh, liveness
 
 PER_PAGE = 20
 # Nothing can be done to these any more, so they can't be ticked.
@@ -35,10 +36,10 @@ def duplication_list(request: HttpRequest) -> HttpResponse:
         "duplication/duplications.html",
         {
             **live_refresh(request),
+            **liveness(*page),
             "title": "My duplications",
             "section": "duplications",
             "rows": [(duplication, told(duplication)) for duplication in page],
-            "is_unsettled": any(duplication.is_unsettled for duplication in page),
             "page": page,
             "stage_definitions": STAGES,
             "verbs": verbs.VERBS.values(),
@@ -85,25 +86,29 @@ def _tell(request: HttpRequest, verb: verbs.Verb, outcomes: list[verbs.Outcome])
 def duplication_page(request: HttpRequest, pk: int) -> HttpResponse:
     duplication = get_object_or_404(Duplication.viewable_by(request.user), pk=pk)
     removal = duplication.removals.filter(UNFINISHED).first()
-    for shown in (duplication, *duplication.removals.all(), *duplication.catch_ups.all()):
-        notifications.mark_seen(shown, request.user)
+    if is_looked_at(request):
+        for shown in (duplication, *duplication.removals.all(), *duplication.catch_ups.all()):
+            notifications.mark_seen(shown, request.user)
     links = duplication.report.get("links", {})
     return TemplateResponse(
         request,
         "duplication/duplication.html",
         {
             **live_refresh(request),
+            **liveness(duplication),
             "title": duplication.title,
             "section": "duplications",
             "duplication": duplication,
             "told": told(duplication),
             "removal": removal,
+            "may_keep": removal is not None and may_keep_copy(request.user, removal),
             "stage_definitions": STAGES,
             "stages": [
                 row for row in watching.stage_rows(duplication, STAGES) if row.name in PLAIN_STAGES
             ],
             "may_remove": not why_not(request.user, duplication),
             "links_to_nothing": links.get("unresolved", 0),
+            "links_to_original": links.get("original", 0),
         },
     )
 
@@ -120,3 +125,15 @@ def remove(request: HttpRequest, pk: int) -> HttpResponse:
     return remove_page(
         request, duplication, back_url=back_url, removal_url=lambda removal: back_url
     )
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+def keep(request: HttpRequest, pk: int) -> HttpResponse:
+    """Keep the copy after all, which a removal failed to take away."""
+    duplication = get_object_or_404(Duplication.viewable_by(request.user), pk=pk)
+    back_url = duplication.get_absolute_url()
+    removal = duplication.removals.filter(UNFINISHED).first()
+    if removal is None:
+        return HttpResponseRedirect(back_url)
+    return keep_page(request, removal, back_url=back_url)

@@ -20,7 +20,7 @@ from content.models import Episode
 from duplication.exceptions import CannotStart
 from duplication.models import Duplication
 from duplication.permissions import ADD, check_may_duplicate
-from duplication.preview import preview, wording
+from duplication.preview import expected_times, preview, wording
 from duplication.services import MAX_TITLE_LENGTH, copy_title, start_duplication
 from duplication.stages import STAGES
 from operations.exceptions import IdempotencyKeyReused
@@ -49,7 +49,7 @@ class StartForm(forms.Form):
 def episode_list(request: HttpRequest) -> HttpResponse:
     """One's own episodes, the newest first, with the copy that is being made of each, and what
     other apps show of them."""
-    words = request.GET.get("q", "").strip()
+    words = request.GET.get("q", "").replace("\0", "").strip()
     mine = Episode.objects.visible().filter(owner=request.user.pk)
     found = mine.filter(title__icontains=words) if words else mine
     page = Paginator(found.order_by("-id"), PER_PAGE).get_page(request.GET.get("page"))
@@ -101,6 +101,7 @@ def start(request: HttpRequest, pk: int) -> HttpResponse:
             "preview": (found := preview(episode, request.user)),
             "preview_media": wording.media(found.media),
             "preview_links": wording.links(found.links),
+            "preview_times": wording.times(found, *expected_times([found])),
         },
     )
 

@@ -9,8 +9,7 @@ _TOLD = {
     "the bell above tells you when it is done.",
     "in_progress": "Your copy is being made. You can close this page: it goes on without you, and "
     "the bell above tells you when it is done.",
-    "waiting": "On hold for a moment, so that nobody else is slowed down. It goes on by itself: "
-    "you can close this page.",
+    "waiting": "On hold. It goes on by itself as soon as it can: you can close this page.",
     "pausing": "Pausing: what is being copied right now is finished first.",
     "paused": "Paused. Nothing is lost: resume it whenever you like.",
     "cancelling": "Stopping: what is being copied right now is finished first.",

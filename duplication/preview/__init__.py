@@ -7,22 +7,23 @@ what could not be counted in that time is "at least" what was. Doesn't start any
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.conf import settings
 
 from content.models import Episode
-from duplication.kind import DUPLICATION, MEDIA
+from duplication.kind import DUPLICATION
 from duplication.models import Duplication
 from duplication.permissions import missing_permissions
-from duplication.preview.counting import Clock, Count, LevelCount, count_levels
+from duplication.preview.counting import Clock, count_levels
 from duplication.preview.found import Active, Brief, Preview, Waiting
 from duplication.preview.links import find_links
 from duplication.preview.media import find_media
 from duplication.preview.rates import Expected, PastCopy, estimate, past_copies
 from duplication.preview.resets import resets
 from duplication.services import usable_lanes
+from duplication.stages import MEDIA
 from operations import gates
 from operations.gates.concurrency import no_place_free
 
@@ -46,18 +47,15 @@ def preview(
     lanes = usable_lanes(lanes)
     missing = () if user is None else tuple(missing_permissions(user, episode))
     active = _active(episode, user)
-    levels = count_levels(episode, clock.part(ROWS_SHARE))
-    media = find_media(episode, clock.part(MEDIA_SHARE))
-    links = find_links(episode, clock)
-    copied = media.files if media_strategy == Duplication.MediaStrategy.COPY else None
+    brief = _brief(episode, clock)
     return Preview(
-        levels=levels,
-        expected=_expected(levels, copied, past_copies(media_strategy), lanes),
+        levels=brief.levels,
+        media=brief.media,
+        links=brief.links,
+        expected=_expected(brief, media_strategy, past_copies(media_strategy), lanes),
         episode=episode.pk,
         media_strategy=media_strategy,
         lanes=lanes,
-        media=media,
-        links=links,
         resets=resets(owner="nobody" if user is None else "you"),
         missing_permissions=missing,
         active=active,
@@ -68,16 +66,24 @@ def preview(
 def preview_briefly(episodes: Iterable[Episode]) -> dict[int, Brief]:
     """Of several, with the time of one: by id, without those that the time didn't reach."""
     clock = Clock(settings.DUPLICATION_PREVIEW_SECONDS)
-    past = past_copies(Duplication.MediaStrategy.SHARE)
     chosen = list(episodes)
     briefs = {}
     for number, episode in enumerate(chosen):
         part = clock.part(1 / (len(chosen) - number))
-        levels = count_levels(episode, part)
-        brief = Brief(levels, _expected(levels, None, past, settings.DUPLICATION_LANES))
+        brief = _brief(episode, part)
         if brief.was_reached:
             briefs[episode.pk] = brief
     return briefs
+
+
+def expected_times(found: Sequence[Brief]) -> list[dict[str, Expected]]:
+    """Of each, by media strategy, for who has yet to choose one."""
+    past = {strategy: past_copies(strategy) for strategy in Duplication.MediaStrategy.values}
+    lanes = usable_lanes(None)
+    return [
+        {name: _expected(brief, name, copies, lanes) for name, copies in past.items()}
+        for brief in found
+    ]
 
 
 def waiting_now() -> Waiting | None:
@@ -86,13 +92,16 @@ def waiting_now() -> Waiting | None:
     return Waiting(wait.reason, round(wait.seconds, 1)) if wait else None
 
 
-def _expected(
-    levels: tuple[LevelCount, ...], files: Count | None, past: list[PastCopy], lanes: int
-) -> Expected:
-    """`files`: those to be copied; None: they are shared."""
-    counts = {level.stage: level.rows for level in levels}
-    if files is not None:
-        counts[MEDIA] = files
+def _brief(episode: Episode, clock: Clock) -> Brief:
+    levels = count_levels(episode, clock.part(ROWS_SHARE))
+    media = find_media(episode, clock.part(MEDIA_SHARE))
+    return Brief(levels, media, find_links(episode, clock))
+
+
+def _expected(found: Brief, media_strategy: str, past: list[PastCopy], lanes: int) -> Expected:
+    counts = {level.stage: level.rows for level in found.levels}
+    if media_strategy == Duplication.MediaStrategy.COPY:
+        counts[MEDIA] = found.media.files
     exact = all(count.exact for count in counts.values())
     amounts = {stage: count.number for stage, count in counts.items()}
     return estimate(past, amounts, exact=exact, lanes=lanes)
@@ -109,4 +118,4 @@ def _active(episode: Episode, user: Any) -> Active | None:
     return Active(active.pk if seen else None)
 
 
-__all__ = ["Brief", "Preview", "preview", "preview_briefly", "waiting_now"]
+__all__ = ["Brief", "Preview", "expected_times", "preview", "preview_briefly", "waiting_now"]

@@ -30,11 +30,17 @@ class Brief:
     """The part of a preview that a list of episodes has room for."""
 
     levels: tuple[LevelCount, ...]
-    expected: Expected
+    media: Media
+    links: Links
 
     @property
     def rows(self) -> Count:
         return sum((level.rows for level in self.levels), Count())
+
+    @property
+    def leaving(self) -> Count:
+        """The links that stay as they are."""
+        return self.links.external + self.links.unresolved
 
     @property
     def was_reached(self) -> bool:
@@ -44,14 +50,13 @@ class Brief:
 
 @dataclass(frozen=True)
 class Preview(Brief):
-    """`missing_permissions` and `active` are what would keep it from being started now,
-    `waiting` what would hold it up."""
+    """`expected` is with the media strategy that was asked for. `missing_permissions` and
+    `active` are what would keep it from being started now, `waiting` what would hold it up."""
 
     episode: int
+    expected: Expected
     media_strategy: str
     lanes: int
-    media: Media
-    links: Links
     resets: tuple[Reset, ...]
     missing_permissions: tuple[str, ...]
     active: Active | None

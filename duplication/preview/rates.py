@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from duplication.kind import MEDIA
 from duplication.levels import TREE
 from duplication.models import Duplication
+from duplication.stages import MEDIA
 from operations.watching import duration
 
 # How far back and how many of those: the nearest in size say most.

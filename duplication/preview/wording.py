@@ -2,14 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
 from django.template.defaultfilters import filesizeformat
 
 from duplication.levels import TREE
-from duplication.preview.counting import Count
-from duplication.preview.found import Active
+from duplication.models import Duplication
+from duplication.preview.counting import Count, LevelCount
+from duplication.preview.found import Active, Brief
 from duplication.preview.links import LeavingLink, Links
-from duplication.preview.media import Media
+from duplication.preview.media import MAX_EXAMPLES, Media
+from duplication.preview.rates import Expected
 from duplication.preview.resets import Reset
+from operations.watching import duration
+
+
+class Line(NamedTuple):
+    """One of several previews, or all of them together."""
+
+    levels: Sequence[LevelCount]
+    media: Sequence[str]
+    leaving: Count
+    times: Sequence[str]
+
+
+Times = Mapping[str, Expected]
+
+
+def line(found: Brief, expected: Times) -> Line:
+    return Line(found.levels, media(found.media), found.leaving, times(found, expected))
+
+
+def total(found: Sequence[Brief], expected: Sequence[Times]) -> Line:
+    """The files and bytes that two of them share are counted for each."""
+    levels = [
+        LevelCount(of_level[0].stage, sum((each.rows for each in of_level), Count()))
+        for of_level in zip(*(brief.levels for brief in found), strict=True)
+    ]
+    files = Media(
+        files=sum((brief.media.files for brief in found), Count()),
+        bytes=sum((brief.media.bytes for brief in found), Count()),
+        missing=sum((brief.media.missing for brief in found), Count()),
+        missing_examples=tuple(name for brief in found for name in brief.media.missing_examples)[
+            :MAX_EXAMPLES
+        ],
+        unreadable=sum(brief.media.unreadable for brief in found),
+        error=next((brief.media.error for brief in found if brief.media.error), ""),
+    )
+    leaving = sum((brief.leaving for brief in found), Count())
+    together = {
+        strategy: _together([each[strategy] for each in expected])
+        for strategy in Duplication.MediaStrategy.values
+    }
+    return Line(levels, media(files), leaving, _times(together, files))
+
+
+def times(found: Brief, expected: Times) -> list[str]:
+    """What it takes, however the form's choice of media falls; once where there are no files."""
+    return _times({name: each.text for name, each in expected.items()}, found.media)
+
+
+def _times(texts: Mapping[str, str], found: Media) -> list[str]:
+    shared = texts[Duplication.MediaStrategy.SHARE]
+    if found.files.is_none:
+        return [_sentence(shared)]
+    copied = texts[Duplication.MediaStrategy.COPY]
+    return [
+        f"With the original's files: {_within(shared)}",
+        f"With files of its own: {_within(copied)}",
+    ]
+
+
+def _together(expected: Sequence[Expected]) -> str:
+    seconds = [each.seconds for each in expected if each.seconds is not None]
+    if len(seconds) < len(expected):
+        return "not known of all of them"
+    how = "about" if all(each.exact for each in expected) else "more than"
+    return f"{how} {duration(sum(seconds))}, one after the other"
 
 
 def media(found: Media) -> list[str]:
@@ -81,6 +151,10 @@ def _size(count: Count) -> str:
 
 def _plural(count: Count, noun: str) -> str:
     return noun if count.number == 1 else f"{noun}s"
+
+
+def _within(text: str) -> str:
+    return text[:1].lower() + text[1:]
 
 
 def _sentence(words: object) -> str:

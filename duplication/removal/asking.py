@@ -1,6 +1,6 @@
-"""Asking before a copy is taken away, and starting it: for the admin and for its owner.
+"""Asking before a copy is taken away, or kept after all: for the admin and for its owner.
 
-GET shows what would happen, POST starts it. Where somebody's work would go with the copy the
+GET shows what would happen, POST does it. Where somebody's work would go with the copy the
 reason is shown, and asked once more.
 """
 
@@ -18,7 +18,8 @@ from duplication.exceptions import CannotRemove
 from duplication.models import Duplication, Removal
 from duplication.permissions import check_may_remove
 from duplication.removal.conditions import is_undo, obstacle
-from duplication.removal.services import start_removal
+from duplication.removal.services import keep_copy, may_keep_copy, start_removal
+from operations.exceptions import OperationError
 from operations.pages import confirmation
 
 # Refusals that may be overruled: what somebody did since goes with the copy.
@@ -38,6 +39,8 @@ def remove_page(
         messages.error(request, refusal)
         return HttpResponseRedirect(back_url)
     if request.method != "POST":
+        if refused := refused_removal(duplication):
+            return _ask_again(request, duplication, back_url, refused.error_message)
         return _ask(request, duplication, back_url, _what_happens(duplication))
     is_overruled = "even_if_changed" in request.POST
     try:
@@ -46,15 +49,49 @@ def remove_page(
         )
     except CannotRemove as error:
         if error.code in OVERRULED and not is_overruled:
-            return _ask(
-                request, duplication, back_url, str(error), fields=[("even_if_changed", "yes")]
-            )
+            return _ask_again(request, duplication, back_url, str(error))
         messages.error(request, str(error))
         return HttpResponseRedirect(back_url)
     url = removal_url(started.removal)
     told = "Started" if started.created else "It was under way already:"
     messages.success(request, format_html('{} <a href="{}">{}</a>.', told, url, started.removal))
     return HttpResponseRedirect(url)
+
+
+def refused_removal(duplication: Duplication) -> Removal | None:
+    """The one that was refused on its way for what may be overruled, if nobody has settled it."""
+    return duplication.removals.filter(
+        status=Removal.Status.FAILED, error_code__in=OVERRULED, even_if_changed=False
+    ).first()
+
+
+def keep_page(request: HttpRequest, removal: Removal, *, back_url: str) -> HttpResponse:
+    """`back_url` is where the removal is watched."""
+    if request.method != "POST":
+        if not may_keep_copy(request.user, removal):
+            messages.error(request, f"{removal} is {removal.state_label.lower()}: nothing to keep.")
+            return HttpResponseRedirect(back_url)
+        return confirmation(
+            request,
+            back_url=back_url,
+            title=f"Keep “{removal.duplication.title}”?",
+            text="The copy stays as it is, and nothing more is done. It can be removed later.",
+            action=request.path,
+            label="Keep the copy",
+        )
+    try:
+        keep_copy(removal=removal, by=request.user)
+    except (OperationError, PermissionDenied) as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, "The copy is kept.")
+    return HttpResponseRedirect(back_url)
+
+
+def _ask_again(
+    request: HttpRequest, duplication: Duplication, back_url: str, reason: str
+) -> HttpResponse:
+    return _ask(request, duplication, back_url, reason, fields=[("even_if_changed", "yes")])
 
 
 def _ask(

@@ -16,7 +16,6 @@ from duplication.removal.changes import (
     compare_mapped,
     episode_changes,
     find_added,
-    has_our_changes,
     sums_of_chunk,
     verified_sums,
 )
@@ -102,11 +101,11 @@ class CheckCopy(Work[RemovalJob]):
         elif phase == MAPPED:
             reached = [index, ADDED, [0, 0]]
         else:
-            # The sums differ, and nothing but these rows can be why.
+            # The sums differ: if not by what our own hand did, then by these rows.
             counts = {
                 key.removeprefix(f"{level.stage}."): value for key, value in job.counts.items()
             }
-            if not has_our_changes(duplication, level) and _differs(duplication, index, counts):
+            if _differs(duplication, index, counts):
                 changes = changes or unsure
             if changes:
                 raise changed_since(changes)

@@ -96,6 +96,12 @@ def is_undo(duplication: Duplication) -> bool:
     return duplication.has_status("COMPLETED") and duplication.deletion_began_at is None
 
 
+def is_forced(duplication: Duplication) -> bool:
+    """Whether somebody has said that changes go with the copy: in the removal that is under way,
+    or in one that was cancelled after its deletion had begun."""
+    return duplication.removals.filter(even_if_changed=True).exists()
+
+
 def is_in_use(duplication: Duplication) -> bool:
     """Whether a removal or a catch-up works on the copy right now."""
     active = [Duplication.Status[name] for name in Duplication.ACTIVE]

@@ -2,7 +2,7 @@
 
 Every statement goes along indexes, whatever the statistics say, so that a chunk never costs
 more than its rows. Rows that were added to the copy since are in no id map; they are found
-as children of rows that are, and go before those.
+as children of rows that are, and go before those, where nobody's work is lost with them.
 """
 
 from __future__ import annotations
@@ -15,8 +15,17 @@ from django.utils import timezone
 from content.models import Episode, Node
 from content.services import delete_episode, delete_nodes
 from content.tree import TREE, descendants
+from duplication.exceptions import CannotRemove
 from duplication.levels import BLOCKS, CHILD_LEVELS, ITEMS, PARTS, Level
-from duplication.models import DriftFinding, Duplication, IdMap, LinkFinding, RemovalJob
+from duplication.models import (
+    DriftFinding,
+    Duplication,
+    IdMap,
+    LinkFinding,
+    OwnEdit,
+    RemovalJob,
+)
+from duplication.removal.conditions import MAX_NAMED, is_forced
 from duplication.walk import SESSION, one
 from operations.database_errors import is_contention
 from operations.work import Step, Work
@@ -85,7 +94,8 @@ class RemoveLevel(Work[RemovalJob]):
                 .order_by("new_id")
                 .values_list("new_id", flat=True)[:size]
             )
-            if added := delete_added(cast("type[Node]", self.level.model), ids, size):
+            model = cast("type[Node]", self.level.model)
+            if added := delete_added(job.removal.duplication, model, ids, size):
                 return Step(cursor=at, finished=False, rows=added, counts={"added": added})
         rows, deleted, last = one(
             cursor,
@@ -116,7 +126,7 @@ class RemoveBlocks(RemoveLevel):
         )
         opened = super().open_level(cursor, job)
         # Whatever was not proved to be as it was copied may have rows elsewhere by now.
-        if duplication.removals.filter(even_if_changed=True).exists():
+        if is_forced(duplication):
             return Step(cursor={"release": 0, "after": 0}, finished=False, total=opened.total)
         return opened
 
@@ -149,9 +159,9 @@ class RemoveEpisode(Work[RemovalJob]):
 
     def _delete_some(self, cursor: Any, duplication: Duplication, size: int) -> int:
         copy = duplication.new_episode_id
-        if copy and (added := delete_added(Episode, [copy], size)):
+        if copy and (added := delete_added(duplication, Episode, [copy], size)):
             return added
-        for model in (LinkFinding, DriftFinding, IdMap):
+        for model in (LinkFinding, DriftFinding, OwnEdit, IdMap):
             cursor.execute(
                 f"""
                 DELETE FROM {model._meta.db_table} WHERE ctid = ANY(ARRAY(
@@ -178,15 +188,29 @@ def plan_for_deleting(cursor: Any) -> None:
     cursor.execute(f"SELECT {settings}", [part for pair in BY_INDEX.items() for part in pair])
 
 
-def delete_added(model: type[Node], ids: list[int], size: int) -> int:
+def delete_added(duplication: Duplication, model: type[Node], ids: list[int], size: int) -> int:
     """Delete up to `size` rows below the rows `ids` of `model`, of the lowest level that has
-    any. Returns how many."""
+    any. Returns how many. Raises CannotRemove instead where an undo may not take them along."""
     for below in reversed(TREE[TREE.index(model) + 1 :]):
         found = descendants(below, model, ids).order_by().values_list("pk", flat=True)[:size]
         if added := list(found):
+            if duplication.has_status("COMPLETED") and not is_forced(duplication):
+                raise _added_meanwhile(below, added)
             delete_nodes(model=below, ids=added)
             return len(added)
     return 0
+
+
+def _added_meanwhile(model: type[Node], ids: list[int]) -> CannotRemove:
+    """Nobody can write to a hidden copy but by SQL: whoever did knows what the rows are."""
+    named = ", ".join(f"{model._meta.model_name} {id}" for id in ids[:MAX_NAMED])
+    more = " and more" if len(ids) > MAX_NAMED else ""
+    return CannotRemove(
+        "changed_since",
+        f"Rows were added to the copy while it was being removed: {named}{more}. Move them "
+        "elsewhere and retry, or remove it even if it was changed (even_if_changed): they are "
+        "lost then.",
+    )
 
 
 def delete_sql(level: Level) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
+from django.utils import timezone
 
 from duplication.exceptions import CannotRemove
 from duplication.models import UNFINISHED, Duplication, Removal
@@ -49,6 +51,40 @@ def start_removal(
         if idempotency_key:
             idempotency.remember(request, started.removal)
         return started
+
+
+def keep_copy(*, removal: Removal, by: Any) -> Removal:
+    """Settle a removal that failed before it deleted anything: the copy is kept, as it is shown
+    since, and can be removed later all the same. Commits that; nothing is enqueued.
+
+    Raises PermissionDenied, InvalidTransition on one that hasn't failed, and CannotRemove where
+    nothing whole is left to keep.
+    """
+    if not removal.may_be_controlled_by(by):
+        raise PermissionDenied(f"{removal} is somebody else's: only they can settle it.")
+    with transaction.atomic():
+        duplication = Duplication.objects.select_for_update(no_key=True).get(
+            pk=removal.duplication_id
+        )
+        if duplication.deletion_began_at:
+            raise CannotRemove(
+                "partly_removed", "Part of the copy is gone: it can only be removed wholly. Retry."
+            )
+        waited = {name: getattr(removal, name) for name in control.clear_waiting(removal)}
+        removal.take("keep", ended_at=timezone.now(), seen_at=timezone.now(), **waited)
+        events.append(
+            removal, "cancelled", payload={"by": by.get_username(), "message": "The copy is kept."}
+        )
+    return removal
+
+
+def may_keep_copy(user: Any, removal: Removal) -> bool:
+    """Whether to offer it; `keep_copy` says why not."""
+    return (
+        removal.has_status("FAILED")
+        and removal.duplication.deletion_began_at is None
+        and removal.may_be_controlled_by(user)
+    )
 
 
 def clean_up(duplication: Duplication) -> Removal | None:

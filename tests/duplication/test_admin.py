@@ -16,7 +16,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from content.models import Block, Episode
+from content.models import Block, Episode, Part
 from content.services import delete_nodes
 from content.synthetic import make_episode
 from duplication import stages
@@ -24,7 +24,7 @@ from duplication.kind import DUPLICATION
 from duplication.models import Duplication, Removal
 from duplication.services import start_duplication
 from operations import control, events, runner
-from tests.duplication.driving import run_stage, run_to_end
+from tests.duplication.driving import duplicate, remove, run_stage, run_to_end
 from tests.factories.content import EpisodeFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -166,7 +166,8 @@ def test_start_page_of_several_takes_a_bounded_number_of_queries_for_each(
         with CaptureQueriesContext(connection) as queries:
             assert "1 2 6" in text_of(browser.get(START, {"ids": ids}))
         counts.append(len(queries))
-    assert counts[1] - counts[0] <= 3 * 3 * 8  # more episodes, levels, statements of a walk
+    # More episodes, what is counted (rows, files, links), levels, statements of a walk.
+    assert counts[1] - counts[0] <= 3 * 3 * 3 * 8
 
 
 def test_start_page_says_which_are_being_copied_already(browser: Client, episode: Episode) -> None:
@@ -706,6 +707,55 @@ def test_undo_is_refused_to_who_may_not(episode: Episode, admin: User) -> None:
     assert "Undo…" not in ways_on(client, duplication)
     assert "somebody else's" in told(client.post(remove_url(duplication)))[0]
     assert not Removal.objects.exists()
+
+
+@pytest.fixture
+def refused(browser: Client, episode: Episode, admin: User) -> Removal:
+    """A removal that found on its way that the copy was changed."""
+    duplication = duplicate(episode, requested_by=admin)
+    Part.objects.filter(episode=duplication.new_episode).update(name="by SQL")
+    removal = remove(duplication, requested_by=admin)
+    assert removal.error_code == "changed_since"
+    return removal
+
+
+def ways_of(client: Client, removal: Removal) -> dict[str, str]:
+    page = client.get(reverse("admin:duplication_removal_change", args=[removal.pk]))
+    return {way.label: way.url for way in page.context["ways_on"]}
+
+
+def test_refused_removal_is_settled_by_keeping_the_copy(browser: Client, refused: Removal) -> None:
+    attention = browser.get("/admin/operations/").context["attention"]
+    assert [entry.operation for entry in attention.shown] == [refused]
+    url = ways_of(browser, refused)["Keep the copy…"]
+    assert "stays as it is" in browser.get(url).text
+    assert Removal.objects.get().status == "failed"
+
+    assert told(browser.post(url)) == ["The copy is kept."]
+
+    assert browser.get("/admin/operations/").context["attention"].shown == []
+    assert "Keep the copy…" not in ways_of(browser, refused)
+    assert "Undo…" in ways_on(browser, refused.duplication)
+    assert "nothing to keep" in told(browser.get(url))[0]
+
+
+def test_refused_removal_offers_to_go_on_even_so(browser: Client, refused: Removal) -> None:
+    url = ways_of(browser, refused)["Remove it even so…"]
+    asked = browser.get(url)
+    assert refused.error_message in unescape(asked.text)
+    assert 'name="even_if_changed"' in asked.text
+    browser.post(url, {"even_if_changed": "yes"})
+    run_to_end(refused)
+    assert refused.status == "completed"
+
+
+def test_keeping_the_copy_is_not_offered_to_who_may_only_look(refused: Removal) -> None:
+    client = client_of(staff("view_removal", "view_duplication"))
+    assert set(ways_of(client, refused)) == {"Open the duplication"}
+    url = reverse("admin:duplication_removal_keep", args=[refused.pk])
+    assert "somebody else's" in told(client.post(url))[0]
+    refused.refresh_from_db()
+    assert refused.status == "failed"
 
 
 @pytest.mark.parametrize("model", ["removal", "catchup"])

@@ -104,3 +104,27 @@ def test_findings_of_a_duplication_that_one_may_not_see_are_refused(with_links, 
     for url in (mend, catch_up):
         assert client.post(url, {"target": "block/1"}).status_code == 302
     assert not CatchUp.objects.exists()
+
+
+def test_link_into_the_original_with_a_very_long_neighbour_is_told_and_cut(client, admin):
+    block = BlockFactory()
+    long = f"content:item/{'x' * 9_000}"
+    duplication, _ = start_duplication(episode_id=block.item.part.episode_id, requested_by=admin)
+    run_stage(duplication, "items")
+    added = BlockFactory(item=block.item)
+    Block.objects.filter(pk=block.pk).update(field_1=f"content:block/{added.pk} {long}")
+    run_to_end(duplication)
+
+    shown = page(client, duplication)
+
+    assert "1 leads into the original still" in shown
+    assert "None leads back into the original" not in shown
+    assert 'data-state="failed">the original' in shown
+    assert "x" * 40 in shown
+    assert "x" * 60 not in shown
+    own = client.get(reverse("my-duplication", args=[duplication.pk])).content.decode()
+    assert "1 link in it still leads" in own
+
+
+def test_links_of_a_copy_without_any_into_the_original_say_so(client, with_links):
+    assert "None leads back into the original" in page(client, with_links)

@@ -2,17 +2,21 @@
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.urls import reverse
 from rest_framework.test import APIClient
 
 from content.models import Block, Episode, Item
 from duplication.catch_up.kind import CATCH_UP, start_catch_up
 from duplication.catch_up.work import ApplyEdits
 from duplication.exceptions import CannotCatchUp
-from duplication.models import DriftFinding
+from duplication.models import DriftFinding, IdMap
+from duplication.removal.services import start_removal
 from duplication.services import start_duplication
 from operations import control, runner
 from operations.models import Event
-from tests.duplication.driving import run_stage, run_to_end, tree
+from tests.duplication.driving import remove, run_stage, run_to_end, tree
 from tests.factories.content import BlockFactory, EpisodeFactory, ItemFactory, PartFactory
 
 pytestmark = pytest.mark.django_db
@@ -97,7 +101,7 @@ def test_catch_up_applies_an_edit_of_the_episodes_own_row(drifted):
     duplication.new_episode.refresh_from_db()
     assert duplication.new_episode.type == "dialogue"
     assert duplication.new_episode.title == duplication.title
-    assert done.jobs.get().counts == {"applied": 2, "kept": 0, "gone": 0}
+    assert done.jobs.get().counts == {"applied": 2, "kept": 0, "gone": 0, "open": 0}
     assert done.progress["edits"]["done"] == done.progress["edits"]["total"] == 2
 
 
@@ -159,7 +163,7 @@ def test_catch_up_row_edited_in_the_copy_as_well_is_kept_and_told(drifted):
     assert (copy.field_1, copy.field_2) == (block(duplication.new_episode, 0).field_1, "Mine")
     assert copy.field_1 != "Theirs"
     assert states(duplication) == [("edited", "applied"), ("edited", "kept")]
-    assert done.jobs.get().counts == {"applied": 1, "kept": 1, "gone": 0}
+    assert done.jobs.get().counts == {"applied": 1, "kept": 1, "gone": 0, "open": 0}
 
 
 def test_catch_up_rows_that_are_gone_on_either_side_are_told(drifted):
@@ -236,3 +240,157 @@ def test_catch_up_api_for_somebody_elses_copy_is_forbidden(drifted, owner):
     client = APIClient()
     client.force_authenticate(owner)
     assert client.post(f"/api/v1/duplications/{duplication.pk}/catch-up").status_code == 403
+
+
+def test_catch_up_while_the_copy_is_removed_says_so_to_its_owner(drifted, owner, client):
+    duplication = drifted(change(0, field_2="edited"))
+    start_removal(duplication=duplication, requested_by=owner)
+    api = APIClient()
+    api.force_authenticate(owner)
+
+    answer = api.post(f"/api/v1/duplications/{duplication.pk}/catch-up")
+
+    assert answer.status_code == 409
+    assert "is being removed" in answer.json()["detail"]
+    owner.is_staff = True
+    owner.save()
+    client.force_login(owner)
+    url = reverse("admin:duplication_duplication_catch_up", args=[duplication.pk])
+    assert "is being removed" in client.post(url, follow=True).content.decode()
+    assert not duplication.catch_ups.exists()
+
+
+def test_catch_up_lists_links_into_the_original_that_came_with_an_edit(drifted):
+    def link(episode):
+        added = BlockFactory(item=block(episode, 0).item)
+        change(0, field_1=f"content:block/{added.pk}")(episode)
+
+    duplication = drifted(link)
+    catch_up(duplication)
+
+    found = duplication.link_findings.get()
+    assert (found.points_to, found.target_episode_id) == ("original", duplication.org_episode_id)
+
+
+def test_catch_up_text_that_has_no_room_for_the_copys_ids_keeps_the_originals(drifted):
+    names = {}
+
+    def fill(episode):
+        Block.objects.filter(orig_id=block(episode, 5).pk).update(id=5_000_000_000)
+        IdMap.objects.filter(type="block", org_id=block(episode, 5).pk).update(new_id=5_000_000_000)
+        names["full"] = f"content:block/{block(episode, 5).pk} ".ljust(255, "x")
+        change(0, name=names["full"])(episode)
+
+    duplication = drifted(fill)
+    done = catch_up(duplication)
+
+    assert done.status == "completed", done.error_message
+    assert Block.objects.get(orig_id=block(duplication.episode, 0).pk).name == names["full"]
+    found = duplication.link_findings.get()
+    assert (found.points_to, found.field) == ("original", "name")
+
+
+@pytest.fixture
+def with_files(owner, settings, tmp_path):
+    """A complete copy with files of its own, whose originals were given others meanwhile."""
+    settings.MEDIA_ROOT = tmp_path
+
+    def make(first, second, **options):
+        for name in ("a.mp3", "b.mp3"):
+            default_storage.save(name, ContentFile(name.encode()))
+        item = ItemFactory(part=PartFactory(episode=EpisodeFactory(owner=owner)))
+        BlockFactory.create_batch(2, item=item, media="a.mp3")
+        duplication, _ = start_duplication(
+            episode_id=item.part.episode_id, requested_by=owner, **options
+        )
+        run_stage(duplication, "media")
+        change(0, media=first)(duplication.episode)
+        change(1, media=second)(duplication.episode)
+        run_to_end(duplication)
+        assert duplication.status == "completed", duplication.error_message
+        return duplication
+
+    return make
+
+
+def content(name):
+    with default_storage.open(name) as file:
+        return file.read()
+
+
+def names_of(duplication):
+    found = Block.objects.filter(item__part__episode=duplication.new_episode).order_by("orig_id")
+    return list(found.values_list("media", flat=True))
+
+
+def test_catch_up_gives_the_copy_files_of_its_own(with_files):
+    duplication = with_files("b.mp3", "b.mp3", media_strategy="copy")
+
+    done = catch_up(duplication)
+
+    assert done.status == "completed", done.error_message
+    first, second = names_of(duplication)
+    assert first == second
+    assert first.startswith(f"copies/{duplication.pk}/")
+    assert content(first) == b"b.mp3"
+    assert done.progress["media"]["done"] == done.progress["media"]["total"] == 1
+    assert duplication.media_files.filter(status="copied").count() == 2
+
+    remove(duplication)
+
+    assert duplication.removed_at
+    assert not default_storage.exists(first)
+    assert default_storage.exists("b.mp3")
+
+
+def test_catch_up_of_a_copy_that_shares_files_names_the_originals(with_files):
+    duplication = with_files("b.mp3", None)
+    done = catch_up(duplication)
+    assert names_of(duplication) == ["b.mp3", None]
+    assert "media" not in done.progress
+
+
+def test_catch_up_missing_file_keeps_its_name_and_is_told(with_files, driver_events):
+    duplication = with_files("gone.mp3", "b.mp3", media_strategy="copy")
+    done = catch_up(duplication)
+    assert done.status == "completed"
+    missing, copied = names_of(duplication)
+    assert missing == "gone.mp3"
+    assert copied.startswith("copies/")
+    told = [event.payload.get("message", "") for event in driver_events(done)]
+    assert any("Missing in storage: gone.mp3 (1 in all)." in message for message in told)
+
+
+def test_catch_up_file_that_is_required_and_missing_fails_until_it_is_there(with_files):
+    duplication = with_files("late.mp3", "a.mp3", media_strategy="copy", media_required=True)
+    done = catch_up(duplication)
+    assert (done.status, done.error_code) == ("failed", "media_missing")
+    assert names_of(duplication)[0].startswith("copies/")
+    default_storage.save("late.mp3", ContentFile(b"late"))
+
+    control.retry(CATCH_UP, done)
+    done = catch_up(duplication)
+
+    assert done.status == "completed", done.error_message
+    assert content(names_of(duplication)[0]) == b"late"
+
+
+def test_catch_up_file_named_after_the_files_were_copied_is_left_for_the_next(
+    with_files, driver_events
+):
+    duplication = with_files("b.mp3", "b.mp3", media_strategy="copy")
+    before = names_of(duplication)
+    started, _ = start_catch_up(duplication=duplication, requested_by=duplication.requested_by)
+    run_stage(started, "media")
+    default_storage.save("c.mp3", ContentFile(b"c.mp3"))
+    change(0, media="c.mp3")(duplication.episode)
+    run_to_end(started)
+
+    assert names_of(duplication)[0] == before[0]
+    assert started.jobs.get(stage="edits").counts["open"] == 1
+    assert any("catch up once more" in str(event.payload) for event in driver_events(started))
+
+    catch_up(duplication)
+
+    assert content(names_of(duplication)[0]) == b"c.mp3"
+    assert {state for _, state in states(duplication)} == {"applied"}

@@ -12,6 +12,7 @@ from duplication import measuring
 from duplication.copying import DuplicateBase
 from duplication.models import IdMap
 from duplication.services import start_duplication
+from operations import runner
 from tests.duplication.driving import duplicate, job_of, rows, run_stage, run_to_end, tree
 from tests.factories.content import (
     BlockFactory,
@@ -281,3 +282,51 @@ def test_log_channel_names_the_duplication_the_job_and_the_chunk(caplog):
     assert blocks[1]["org_episode_id"] == duplication.org_episode_id
     assert blocks[1]["chunk_number"] == 1
     assert blocks[1]["counts"]["rows"] == 3
+
+
+@pytest.fixture
+def three_at_a_time(monkeypatch, settings):
+    """One chunk of three rows a run."""
+    settings.OPERATION_TIME_BUDGET_SECONDS = 0
+    for name in ("initial_size", "min_size", "max_size"):
+        monkeypatch.setattr(DuplicateBase, name, 3)
+
+
+def test_copy_block_moved_to_an_item_that_is_still_to_come_is_copied_once(three_at_a_time):
+    episode = make_episode(parts=1, items=2, blocks=3)
+    first, second = Item.objects.filter(part__episode=episode).order_by("pk")
+    duplication, _ = start_duplication(episode_id=episode.pk, requested_by=None)
+    run_stage(duplication, "items")
+    job = job_of(duplication, "blocks")
+    for _ in range(2):
+        runner.run("duplication", job.pk)  # counts the level, copies the first item's blocks
+    moved, *_ = Block.objects.filter(item=first).order_by("pk")
+    Block.objects.filter(pk=moved.pk).update(item=second)
+
+    run_to_end(duplication)
+
+    assert duplication.status == "completed", duplication.error_message
+    assert rows(duplication.new_episode) == (1, 2, 6)
+    job.refresh_from_db()
+    assert job.counts["rows"] == duplication.progress["blocks"]["done"] == 6
+    drift = duplication.drift_findings.get()
+    assert (drift.change, drift.type, drift.org_id) == ("edited", "block", moved.pk)
+
+
+def test_copy_item_moved_to_a_part_that_is_still_to_come_is_copied_once(three_at_a_time):
+    episode = make_episode(parts=2, items=3, blocks=1)
+    _, second = Part.objects.filter(episode=episode).order_by("pk")
+    duplication, _ = start_duplication(episode_id=episode.pk, requested_by=None)
+    run_stage(duplication, "parts")
+    for _ in range(2):
+        runner.run("duplication", job_of(duplication, "items").pk)
+    moved = Item.objects.filter(part__episode=episode).order_by("pk").first()
+    Item.objects.filter(pk=moved.pk).update(part=second)
+
+    run_to_end(duplication)
+
+    assert duplication.status == "completed", duplication.error_message
+    assert rows(duplication.new_episode) == (2, 6, 6)
+    assert list(duplication.drift_findings.values_list("change", "org_id")) == [
+        ("edited", moved.pk)
+    ]

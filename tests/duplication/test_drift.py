@@ -1,18 +1,23 @@
 """What changed in the original while it was being copied: counted, listed, and no fault."""
 
+import datetime as dt
+
 import pytest
 from django.db import connection
 
 from content.models import Block, Episode, Item, Part
+from duplication.copying import DuplicateBlocks
 from duplication.drift import FindDrift
 from duplication.kind import DUPLICATION
 from duplication.models import DriftFinding, IdMap
 from duplication.services import start_duplication
-from operations import control
+from operations import control, runner
 from tests.duplication.driving import run_stage, run_to_end
 from tests.factories.content import BlockFactory, EpisodeFactory, ItemFactory, PartFactory
 
 pytestmark = pytest.mark.django_db
+
+LONG_AGO = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
 
 
 @pytest.fixture
@@ -46,11 +51,14 @@ def level(duplication, stage):
     return next(each for each in duplication.report["levels"] if each["stage"] == stage)
 
 
-def test_drift_of_an_unchanged_original_is_none_and_costs_no_walk(copying):
+@pytest.mark.django_db(transaction=True)
+def test_drift_of_an_unchanged_original_is_none_and_costs_no_comparison(copying):
     run_to_end(copying)
     assert copying.status == "completed"
     assert found(copying) == set()
-    assert copying.jobs.get(stage="drift").counts == {}
+    counts = copying.jobs.get(stage="drift").counts
+    assert (counts["blocks.seen"], counts["compared"]) == (12, 0)
+    assert [each["source"] for each in copying.report["levels"]] == [1, 2, 4, 12]
 
 
 def test_drift_edited_rows_of_every_level_are_listed_with_their_copies(copying):
@@ -199,3 +207,79 @@ def test_drift_rows_added_since_are_listed_without_a_copy():
     (added,) = duplication.drift_findings.all()
     assert (added.change, added.org_id, added.new_id) == (DriftFinding.Change.ADDED, late, None)
     assert level(duplication, "blocks")["arrived_since"] == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_drift_old_block_moved_to_where_the_copy_has_been_already_was_added(monkeypatch, settings):
+    settings.OPERATION_TIME_BUDGET_SECONDS = 0
+    for name in ("initial_size", "min_size", "max_size"):
+        monkeypatch.setattr(DuplicateBlocks, name, 3)
+    part = PartFactory()
+    first, second = ItemFactory(part=part), ItemFactory(part=part)
+    *_, moved = BlockFactory.create_batch(3, item=second)
+    BlockFactory.create_batch(3, item=first)
+    Block.objects.update(created_at=LONG_AGO, updated_at=LONG_AGO)
+    duplication, _ = start_duplication(episode_id=part.episode_id, requested_by=None)
+    run_stage(duplication, "items")
+    for _ in range(2):
+        runner.run("duplication", duplication.jobs.get(stage="blocks").pk)
+    Block.objects.filter(pk=moved.pk).update(item=first)
+
+    run_to_end(duplication)
+
+    assert duplication.status == "completed", duplication.error_message
+    assert found(duplication) == {("added", "block", moved.pk)}
+    assert level(duplication, "blocks") == level(duplication, "blocks") | {
+        "source": 5,
+        "copy": 5,
+        "arrived_since": 1,
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_drift_old_block_moved_in_from_another_episode_was_added(copying):
+    stranger = BlockFactory()
+    BlockFactory(item=ItemFactory(part=PartFactory(episode=EpisodeFactory())))
+    Block.objects.filter(pk=stranger.pk).update(created_at=LONG_AGO, updated_at=LONG_AGO)
+    copying.high_water["blocks"] = stranger.pk
+    copying.save()
+    Block.objects.filter(pk=stranger.pk).update(item=blocks(copying.episode)[0].item)
+
+    run_to_end(copying)
+
+    assert copying.status == "completed", copying.error_message
+    assert found(copying) == {("added", "block", stranger.pk)}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_drift_changes_behind_the_verifications_walk_are_found(copying):
+    """As in a pause between the walk and the search for drift."""
+    run_stage(copying, "verify")
+    edited, deleted, *_ = blocks(copying.episode)
+    Block.objects.filter(pk=edited.pk).update(field_2="Edited behind it")
+    Block.objects.filter(pk=deleted.pk).delete()
+
+    run_to_end(copying)
+
+    assert copying.status == "completed"
+    assert found(copying) == {("edited", "block", edited.pk), ("deleted", "block", deleted.pk)}
+    assert level(copying, "blocks") == level(copying, "blocks") | {
+        "source": 11,
+        "copy": 12,
+        "edited_since": 1,
+        "gone_since": 1,
+    }
+    assert level(copying, "items")["source"] == 4
+
+
+@pytest.mark.django_db(transaction=True)
+def test_drift_row_that_only_went_behind_the_verifications_walk_is_found(copying, monkeypatch):
+    for name in ("initial_size", "min_size", "max_size"):
+        monkeypatch.setattr(FindDrift, name, 5)
+    run_stage(copying, "verify")
+    gone = blocks(copying.episode)[7]
+    Block.objects.filter(pk=gone.pk).delete()
+
+    run_to_end(copying)
+
+    assert found(copying) == {("deleted", "block", gone.pk)}

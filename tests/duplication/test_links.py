@@ -1,3 +1,6 @@
+import random
+import string
+
 import pytest
 from django.db import connection
 from hypothesis import HealthCheck, given, settings
@@ -67,7 +70,12 @@ def test_links_to_elsewhere_and_to_nothing_stay(episode):
     duplication = duplicate(episode)
 
     assert copy_of(duplication, first).field_2 == first.field_2
-    assert duplication.report["links"] == {"rewritten": 0, "external": 1, "unresolved": 2}
+    assert duplication.report["links"] == {
+        "rewritten": 0,
+        "external": 1,
+        "unresolved": 2,
+        "original": 0,
+    }
 
 
 def test_links_original_is_not_touched(episode):
@@ -159,7 +167,12 @@ def test_links_left_as_they_are_are_listed_once_per_field_with_where_they_lead(e
     assert {found.new_id for found in duplication.link_findings.all()} == {
         copy_of(duplication, first).pk
     }
-    assert duplication.report["links"] == {"rewritten": 1, "external": 4, "unresolved": 2}
+    assert duplication.report["links"] == {
+        "rewritten": 1,
+        "external": 4,
+        "unresolved": 2,
+        "original": 0,
+    }
 
 
 def test_links_left_pointing_into_the_original_fail_the_verification(episode):
@@ -175,3 +188,107 @@ def test_links_left_pointing_into_the_original_fail_the_verification(episode):
 
     assert (duplication.status, duplication.error_code) == ("failed", "verification_failed")
     assert "1 links of the copy still point into the original" in duplication.error_message
+
+
+@pytest.fixture
+def longer_ids(episode):
+    """The copy's ids have more digits than the original's."""
+    tables = ("parts", "items", "blocks")
+    with connection.cursor() as cursor:
+        before = []
+        for table in tables:
+            cursor.execute(f"SELECT last_value FROM {table}_id_seq")
+            before.append(cursor.fetchone()[0])
+            cursor.execute("SELECT setval(%s, 5000000000)", [f"{table}_id_seq"])
+        yield
+        # A sequence's value isn't rolled back.
+        for table, value in zip(tables, before, strict=True):
+            cursor.execute("SELECT setval(%s, %s)", [f"{table}_id_seq", value])
+
+
+def test_links_that_a_field_has_no_room_for_stay_and_are_listed(episode, longer_ids):
+    elsewhere = BlockFactory()
+    first, second, *_ = blocks(episode)
+    first.name = f"content:block/{second.pk} content:block/{elsewhere.pk} ".ljust(255, "x")
+    first.field_1 = f"content:block/{second.pk}"
+    first.save()
+
+    duplication = duplicate(episode)
+
+    copy = copy_of(duplication, first)
+    assert duplication.status == "completed", duplication.error_message
+    assert copy.name == first.name
+    assert copy.field_1 == f"content:block/{copy_of(duplication, second).pk}"
+    assert findings(duplication) == {
+        ("original", f"content:block/{second.pk}", "name", episode.pk),
+        ("external", f"content:block/{elsewhere.pk}", "name", elsewhere.item.part.episode_id),
+    }
+    assert duplication.report["links"] == {
+        "rewritten": 1,
+        "external": 1,
+        "unresolved": 0,
+        "original": 1,
+    }
+    assert not duplication.drift_findings.exists()
+
+
+def test_links_that_a_field_has_just_room_for_are_rewritten(episode, longer_ids):
+    first, *_ = blocks(episode)
+    digits = 10 - len(str(first.pk))
+    first.name = f"content:block/{first.pk} ".ljust(255 - digits, "x")
+    first.save()
+
+    duplication = duplicate(episode)
+
+    copy = copy_of(duplication, first)
+    assert copy.name.startswith(f"content:block/{copy.pk} ")
+    assert len(copy.name) == 255
+    assert findings(duplication) == set()
+
+
+def test_links_other_one_to_the_same_row_left_in_a_full_row_fails_the_verification(
+    episode, longer_ids
+):
+    """What is listed is excused, field by field."""
+    first, second, *_ = blocks(episode)
+    first.name = f"content:block/{second.pk} ".ljust(255, "x")
+    first.save()
+    duplication, _ = start_duplication(episode_id=episode.pk, requested_by=None)
+    run_stage(duplication, "links")
+    Block.objects.filter(orig_id=first.pk).update(field_2=f"content:block/{second.pk}")
+
+    run_to_end(duplication)
+
+    assert duplication.error_code == "verification_failed"
+    assert "1 links of the copy still point into the original" in duplication.error_message
+
+
+def test_links_with_a_key_longer_than_an_index_has_room_for_are_listed(episode):
+    key = "".join(random.Random(1).choices(string.ascii_letters + string.digits, k=9_000))
+    first, *_ = blocks(episode)
+    first.field_1 = f"content:item/{key} content:item/{key}"
+    first.save()
+
+    duplication = duplicate(episode)
+
+    assert duplication.status == "completed", duplication.error_message
+    assert duplication.link_findings.get().target_key == key
+
+
+def test_links_to_a_row_added_to_the_original_since_are_told(episode, driver_events):
+    first, *_ = blocks(episode)
+    duplication, _ = start_duplication(episode_id=episode.pk, requested_by=None)
+    run_stage(duplication, "items")
+    added = BlockFactory(item=first.item)
+    first.field_1 = f"content:block/{added.pk}"
+    first.save()
+
+    run_to_end(duplication)
+
+    assert duplication.status == "completed"
+    assert findings(duplication) == {
+        ("original", f"content:block/{added.pk}", "field_1", episode.pk)
+    }
+    assert duplication.report["links"]["original"] == 1
+    told = [event.payload.get("message", "") for event in driver_events(duplication)]
+    assert any("links that lead into the original still (1)" in message for message in told)

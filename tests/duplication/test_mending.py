@@ -3,9 +3,11 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
 from rest_framework.test import APIClient
 
-from content.models import Block
+from content.models import Block, Item
 from duplication.exceptions import CannotMend
 from duplication.mending import mend_link
+from duplication.models import Duplication
+from duplication.removal.services import start_removal
 from tests.duplication.driving import duplicate
 from tests.factories.content import BlockFactory, EpisodeFactory, ItemFactory, PartFactory
 
@@ -59,6 +61,75 @@ def test_mend_link_twice_with_the_same_target_changes_nothing_more(duplication, 
     text = block(duplication).field_1
     mend_link(**options)
     assert block(duplication).field_1 == text
+
+
+def test_mend_link_again_with_another_target_points_it_on(duplication, owner):
+    item = Item.objects.get(part__episode=duplication.new_episode)
+    options = {"duplication": duplication, "finding_id": finding(duplication).pk, "by": owner}
+    first = mend_link(target=f"block/{block(duplication).pk}", **options)
+    again = mend_link(target=f"item/{item.pk}", **options)
+    assert again.mended_to == f"content:item/{item.pk}"
+    assert again.mended_at > first.mended_at
+    assert block(duplication).field_1 == f"See {again.mended_to} and {again.mended_to}."
+
+
+def test_mend_link_where_it_points_already_saves_nothing(duplication, owner):
+    options = {
+        "duplication": duplication,
+        "finding_id": finding(duplication).pk,
+        "target": f"block/{block(duplication).pk}",
+        "by": owner,
+    }
+    mended = mend_link(**options)
+    row = block(duplication)
+    again = mend_link(**options)
+    assert (again.mended_at, block(duplication).updated_at) == (mended.mended_at, row.updated_at)
+
+
+def test_mend_link_again_that_was_edited_away_since_is_refused(duplication, owner):
+    options = {"duplication": duplication, "finding_id": finding(duplication).pk, "by": owner}
+    target = f"block/{block(duplication).pk}"
+    mended = mend_link(target=target, **options)
+    Block.objects.filter(pk=block(duplication).pk).update(field_1=f"{mended.mended_to}9")
+    with pytest.raises(CannotMend, match=f"{mended.mended_to} no longer stands"):
+        mend_link(target=target, **options)
+    assert finding(duplication).mended_at == mended.mended_at
+
+
+def test_mend_link_in_a_row_that_was_moved_out_of_the_copy_is_refused(duplication, owner):
+    row = block(duplication)
+    Block.objects.filter(pk=row.pk).update(item=ItemFactory())
+    with pytest.raises(CannotMend, match="no longer stands"):
+        mend_link(
+            duplication=duplication,
+            finding_id=finding(duplication).pk,
+            target=f"item/{row.item_id}",
+            by=owner,
+        )
+
+
+def test_mend_link_while_the_copy_is_removed_says_so_to_its_owner(duplication, owner):
+    start_removal(duplication=duplication, requested_by=owner)
+    duplication.refresh_from_db()
+    with pytest.raises(CannotMend, match="being removed"):
+        mend_link(
+            duplication=duplication,
+            finding_id=finding(duplication).pk,
+            target=f"block/{block(duplication).orig_id}",
+            by=owner,
+        )
+
+
+def test_mend_link_that_reads_the_copy_before_it_is_hidden_is_refused(duplication, owner):
+    duplication.new_episode.refresh_from_db()
+    start_removal(duplication=Duplication.objects.get(pk=duplication.pk), requested_by=owner)
+    with pytest.raises(CannotMend, match="being removed"):
+        mend_link(
+            duplication=duplication,
+            finding_id=finding(duplication).pk,
+            target=f"block/{block(duplication).orig_id}",
+            by=owner,
+        )
 
 
 @pytest.mark.parametrize("target", ["", "block/", "block/0", "block/999999999", "page/1", "a b"])
@@ -120,6 +191,7 @@ def test_links_api_lists_and_mends(duplication, owner):
     target = f"block/{block(duplication).pk}"
     mended = client.post(f"{url}/{found['id']}/mend", {"target": target}, format="json")
     assert mended.status_code == 200, mended.json()
+    assert mended.json()["mended_to"] == f"content:{target}"
     assert client.get(f"{url}?mended=false").json()["results"] == []
 
 

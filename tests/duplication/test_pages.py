@@ -1,15 +1,19 @@
 """What people who make content see: their episodes, their copies, in plain words."""
 
+import datetime as dt
+
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from content.models import Episode
 from duplication.kind import DUPLICATION
 from duplication.models import Duplication
 from duplication.services import start_duplication
 from operations import control
-from tests.duplication.driving import duplicate, run_to_end
+from operations.models import ClusterHeartbeat
+from tests.duplication.driving import duplicate, remove, run_to_end
 from tests.factories.content import BlockFactory, EpisodeFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -26,6 +30,19 @@ def client(author):
     client = Client()
     client.force_login(author)
     return client
+
+
+@pytest.fixture
+def worker():
+    now = timezone.now()
+    return ClusterHeartbeat.objects.create(
+        cluster="one",
+        hostname="here",
+        pid=1,
+        workers=1,
+        started_at=now - dt.timedelta(minutes=1),
+        beat_at=now,
+    )
 
 
 @pytest.fixture
@@ -94,6 +111,11 @@ def test_my_episodes_that_match_no_words_leads_back(client, episode):
     page = text(client.get("/my/episodes?q=autumn"))
     assert "Springtime" not in page
     assert "Show all of them" in page
+
+
+def test_my_episodes_are_searched_whatever_the_words(client, episode):
+    assert "Springtime" in text(client.get("/my/episodes", {"q": "Spring\0time"}))
+    assert "Springtime" in text(client.get("/my/episodes", {"q": "\0"}))
 
 
 def test_my_episodes_shows_the_copy_in_the_making_instead_of_the_button(client, episode):
@@ -179,11 +201,40 @@ def test_my_duplications_without_any_says_how_to_begin(client):
     assert "You have not duplicated anything yet" in text(client.get("/my/duplications"))
 
 
-def test_duplication_page_says_that_one_may_leave(client, episode):
+def test_duplication_page_says_that_one_may_leave(client, episode, worker):
     duplication, _ = start_duplication(episode_id=episode.pk, requested_by=episode.owner)
     page = text(client.get(duplication.get_absolute_url()))
     assert "You can close this page" in page
     assert "/operations/duplication/" in page  # the buttons
+
+
+def test_pages_say_in_plain_words_that_no_worker_runs(client, episode):
+    duplication, _ = start_duplication(episode_id=episode.pk, requested_by=episode.owner)
+    for url in (duplication.get_absolute_url(), "/my/duplications"):
+        page = text(client.get(url))
+        assert "the program that does this work isn't running" in page
+        assert "starts in a moment" not in page
+        assert "run_workers" not in page
+    run_to_end(duplication)
+    for url in (duplication.get_absolute_url(), "/my/duplications"):
+        assert "isn't running" not in text(client.get(url))
+
+
+@pytest.mark.parametrize(("seconds", "is_late"), [(60, False), (-60, True)])
+def test_duplication_page_of_one_that_waits_promises_a_look_and_no_more(
+    client, episode, worker, seconds, is_late
+):
+    duplication, _ = start_duplication(episode_id=episode.pk, requested_by=episode.owner)
+    Duplication.objects.filter(pk=duplication.pk).update(
+        waiting_reason="The switch “duplication” is off.",
+        waiting_since=timezone.now(),
+        waiting_until=timezone.now() + dt.timedelta(seconds=seconds),
+    )
+    page = " ".join(text(client.get(duplication.get_absolute_url())).split())
+    assert "It goes on at" not in page
+    assert "slowed down" not in page
+    assert ('data-due-is="ahead" hidden> We look again at' in page) is is_late
+    assert ('data-due-is="past" hidden> We were to look again at' in page) is not is_late
 
 
 def test_duplication_page_of_a_complete_one_leads_to_the_copy(client, episode):
@@ -237,6 +288,23 @@ def test_remove_copy_that_was_edited_asks_once_more_with_the_reason(client, epis
     assert duplication.removals.get().even_if_changed
 
 
+def test_refused_removal_says_why_and_the_copy_can_be_kept(client, episode):
+    duplication = duplicate(episode, requested_by=episode.owner)
+    duplication.new_episode.parts.update(name="by SQL")
+    removal = remove(duplication, requested_by=episode.owner)
+    url = reverse("my-duplication-keep", args=[duplication.pk])
+    page = text(client.get(duplication.get_absolute_url()))
+    assert removal.error_message in page
+    assert url in page
+
+    assert "stays as it is" in text(client.get(url))
+    client.post(url)
+
+    removal.refresh_from_db()
+    assert removal.status == "cancelled"
+    assert url not in text(client.get(duplication.get_absolute_url()))
+
+
 def test_remove_where_nothing_is_left_says_so(client, episode):
     duplication, _ = start_duplication(episode_id=episode.pk, requested_by=episode.owner)
     response = client.post(reverse("my-duplication-remove", args=[duplication.pk]), follow=True)
@@ -255,6 +323,14 @@ def test_bell_rings_for_ones_own_ends_until_they_were_seen(client, episode):
     assert duplication.get_absolute_url() in text(page)
 
     client.get(duplication.get_absolute_url())
+    assert "Nothing new" in text(client.get("/operations/notifications"))
+
+
+def test_bell_rings_on_while_only_hidden_pages_show_the_end(client, episode):
+    duplication = duplicate(episode, requested_by=episode.owner)
+    client.get(duplication.get_absolute_url(), headers={"X-Live-Refresh": "hidden"})
+    assert "Nothing new" not in text(client.get("/operations/notifications"))
+    client.get(duplication.get_absolute_url(), headers={"X-Live-Refresh": "visible"})
     assert "Nothing new" in text(client.get("/operations/notifications"))
 
 

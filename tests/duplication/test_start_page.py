@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.core.management import CommandError, call_command
 from django.test import Client
 from rest_framework.test import APIClient
@@ -19,6 +21,7 @@ from content.models import Episode
 from content.synthetic import make_episode
 from duplication.models import Duplication
 from duplication.services import MEDIA_REQUIRED_NEEDS_COPY, start_duplication
+from tests.duplication.driving import duplicate
 from tests.factories.content import BlockFactory, EpisodeFactory, ItemFactory, UserFactory
 
 pytestmark = pytest.mark.django_db
@@ -78,6 +81,27 @@ def test_page_of_one_tells_of_rows_media_links_and_time(browser: Client) -> None
     assert "Links 1 into this tree: will point into the copy 1 to other episodes" in text
     other = elsewhere.part.episode_id
     assert f"field_1: content:item/{elsewhere.pk} (episode {other})" in text
+    unknown = "no such copy was made here yet, so nothing is known."
+    assert (
+        f"Expected time With the original's files: {unknown} With files of its own: {unknown}"
+        in (text)
+    )
+
+
+def test_page_of_one_tells_both_times(browser: Client) -> None:
+    default_storage.save("a.mp3", ContentFile(b"x"))
+    episode = BlockFactory(media="a.mp3").item.part.episode
+    duplicate(episode, media_strategy="copy")
+    text = text_of(browser.get(START, {"ids": episode.pk}))
+    assert "With the original's files: no such copy was made here yet" in text
+    assert re.search("With files of its own: [^:]*, from 1 past copy here", text)
+    duplicate(episode)
+    text = text_of(browser.get(f"/my/episodes/{episode.pk}/duplicate"))
+    assert text.count("from 1 past copy here") == 2
+
+
+def test_page_of_one_without_files_tells_one_time(browser: Client, episode: Episode) -> None:
+    text = text_of(browser.get(START, {"ids": episode.pk}))
     assert "Expected time No such copy was made here yet, so nothing is known." in text
 
 
@@ -119,8 +143,37 @@ def test_page_lists_all_missing_permissions(episode: Episode) -> None:
 
 def test_page_of_several_has_a_line_for_each(browser: Client, episode: Episode) -> None:
     text = text_of(browser.get(START, {"ids": f"{episode.pk},{EpisodeFactory().pk}"}))
-    assert "nobody 2 4 12 No such copy was made here yet" in text
-    assert "nobody 0 0 0 No such copy" in text
+    assert "nobody 2 4 12 None 0 No such copy was made here yet" in text
+    assert "nobody 0 0 0 None 0 No such copy" in text
+    assert "Together 2 4 12 None 0 Not known of all of them" in text
+
+
+def test_page_of_several_tells_files_links_and_times_of_each_and_together(browser: Client) -> None:
+    default_storage.save("a.mp3", ContentFile(b"x" * 10))
+    default_storage.save("b.mp3", ContentFile(b"x" * 20))
+    first, second = (
+        BlockFactory(media=name, field_1=f"content:item/{ItemFactory().pk}").item.part.episode
+        for name in ("a.mp3", "b.mp3")
+    )
+    duplicate(first)
+    duplicate(first, media_strategy="copy")
+    text = text_of(browser.get(START, {"ids": f"{first.pk},{second.pk}"}))
+    for size in (10, 20):
+        assert f"1 1 1 1 file, {size} bytes 1 With the original's files: " in text
+    assert re.search(
+        "Together 2 2 2 2 files, 30 bytes 2 With the original's files: about .*, one after the "
+        "other With files of its own: about .*, one after the other",
+        text,
+    )
+
+
+def test_page_of_several_counts_together_only_what_is_started(
+    browser: Client, episode: Episode, admin: User
+) -> None:
+    started = make_episode(parts=1, items=1, blocks=1)
+    start_duplication(episode_id=started.pk, requested_by=admin)
+    text = text_of(browser.get(START, {"ids": f"{episode.pk},{started.pk}"}))
+    assert "Together 2 4 12" in text
 
 
 def test_page_of_several_without_time_says_not_counted(

@@ -1,7 +1,7 @@
 import pytest
 from rest_framework.test import APIClient
 
-from content.models import Episode
+from content.models import Block, Episode
 from content.services import update_episode
 from content.synthetic import make_episode
 from duplication.models import Removal
@@ -111,3 +111,26 @@ def test_removals_are_listed_followed_and_steered(client, duplication):
     assert names[-1] == "removal.cancelled"
     duplication.new_episode.refresh_from_db()
     assert duplication.new_episode.status == "draft"
+
+
+def test_keep_settles_a_refused_removal(client, duplication):
+    Block.objects.filter(item__part__episode=duplication.new_episode).update(field_2="by SQL")
+    ask(client, duplication)
+    removal = Removal.objects.get()
+    url = f"/api/v1/removals/{removal.pk}/keep"
+    early = client.post(url)
+    assert (early.status_code, early.json()["code"]) == (409, "invalid_transition")
+    run_to_end(removal)
+    assert removal.status == "failed"
+
+    kept = client.post(url)
+
+    assert (kept.status_code, kept.json()["status"]) == (200, "cancelled")
+    assert ask(client, duplication, {"even_if_changed": True}).status_code == 202
+
+
+def test_keep_of_a_removal_that_one_may_only_see_is_forbidden(client, duplication):
+    removal = Removal.objects.create(duplication=duplication, status="failed")
+    other = APIClient()
+    other.force_authenticate(UserFactory(permissions=["view_removal"]))
+    assert other.post(f"/api/v1/removals/{removal.pk}/keep").status_code == 403

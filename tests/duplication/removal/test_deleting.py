@@ -4,10 +4,10 @@ from django_q.models import OrmQ
 
 from content.models import Block, Episode, Item, Part
 from content.synthetic import make_episode
-from content.tree import descendants
+from content.tree import PARENT_FIELDS, descendants
 from duplication.kind import DUPLICATION
 from duplication.levels import CHILD_LEVELS
-from duplication.models import DriftFinding, Duplication, IdMap, LinkFinding, MediaFile
+from duplication.models import DriftFinding, Duplication, IdMap, LinkFinding, MediaFile, OwnEdit
 from duplication.removal.deleting import (
     RemoveBlocks,
     RemoveEpisode,
@@ -33,7 +33,7 @@ CONTENT = (Episode, Part, Item, Block)
 
 def everything():
     """All rows of the content, and of what is kept about copies."""
-    kept = (IdMap, LinkFinding, DriftFinding, MediaFile)
+    kept = (IdMap, LinkFinding, DriftFinding, OwnEdit, MediaFile)
     return {
         model.__name__: list(model.objects.order_by("pk").values()) for model in (*CONTENT, *kept)
     }
@@ -323,6 +323,62 @@ def test_undo_of_a_copy_of_which_rows_were_deleted_by_hand_ends_all_the_same():
     assert removal.status == "completed"
     assert removal.jobs.get(stage="blocks").counts["deleted"] == 0
     assert not IdMap.objects.exists()
+
+
+@pytest.mark.parametrize("model", [Block, Item, Part])
+def test_undo_of_a_copy_to_which_rows_were_added_meanwhile_stops_until_it_is_forced(model):
+    duplication = duplicate(make_episode(parts=1, items=2, blocks=2))
+    removal, _ = start_removal(duplication=duplication, requested_by=None)
+    run_stage(removal, "check")
+    added = added_below(duplication.new_episode, model)
+
+    run_to_end(removal)
+
+    assert (removal.status, removal.error_code) == ("failed", "changed_since")
+    assert f"{model._meta.model_name} {added.pk}" in removal.error_message
+    duplication.refresh_from_db()
+    assert duplication.display_status == "partly_removed"
+    assert model.objects.filter(pk=added.pk).exists()
+
+    forced = remove(duplication, even_if_changed=True)
+
+    assert (forced, forced.status) == (removal, "completed")
+    assert Episode.objects.get() == duplication.episode
+
+
+@pytest.mark.parametrize("model", [Block, Item, Part])
+def test_undo_of_a_copy_goes_on_when_what_was_added_meanwhile_is_elsewhere(model):
+    duplication = duplicate(make_episode(parts=1, items=2, blocks=2))
+    removal, _ = start_removal(duplication=duplication, requested_by=None)
+    run_stage(removal, "check")
+    added = added_below(duplication.new_episode, model)
+    run_to_end(removal)
+    field = PARENT_FIELDS[model]
+    elsewhere = model._meta.get_field(field).related_model.objects.filter(orig_id=None).first()
+    model.objects.filter(pk=added.pk).update(**{field: elsewhere})
+
+    control.retry(REMOVAL, removal)
+    run_to_end(removal)
+
+    assert removal.status == "completed", removal.error_message
+    assert model.objects.filter(pk=added.pk).exists()
+
+
+def test_clean_up_takes_what_was_added_to_a_copy_that_was_never_seen():
+    duplication = failed_after(make_episode(parts=1, items=1, blocks=2), "blocks")
+    added_below(duplication.new_episode, Block)
+    removal = remove(duplication)
+    assert removal.status == "completed", removal.error_message
+    assert Block.objects.count() == 2
+
+
+def added_below(copy, model):
+    """A row that the doors wouldn't let in."""
+    if model is Part:
+        return PartFactory(episode=copy)
+    if model is Item:
+        return ItemFactory(part=copy.parts.first())
+    return BlockFactory(item=Item.objects.filter(part__episode=copy).first())
 
 
 @pytest.mark.parametrize(("above", "level"), CHILD_LEVELS, ids=lambda level: level.stage)

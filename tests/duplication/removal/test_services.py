@@ -1,7 +1,9 @@
 import threading
 
 import pytest
+from django.core.exceptions import PermissionDenied
 from django.db import connection
+from django.utils import timezone
 from django_q.models import OrmQ
 
 from content.models import Block, Episode, Item, Part
@@ -9,14 +11,15 @@ from content.services import delete_episode, update_episode
 from content.synthetic import make_episode
 from duplication.exceptions import CannotRemove, CannotStart
 from duplication.kind import DUPLICATION
-from duplication.models import CatchUp, IdMap, MediaFile, Removal
+from duplication.models import CatchUp, Duplication, IdMap, MediaFile, Removal
 from duplication.removal import changes
 from duplication.removal.deleting import RemoveBlocks
 from duplication.removal.kind import REMOVAL
-from duplication.removal.services import start_removal
+from duplication.removal.services import keep_copy, start_removal
 from duplication.services import start_duplication
 from operations import control
-from operations.exceptions import IdempotencyKeyReused
+from operations.exceptions import IdempotencyKeyReused, InvalidTransition
+from operations.models import Event
 from tests.duplication.driving import duplicate, remove, run_stage, run_to_end
 from tests.factories.content import EpisodeFactory, UserFactory
 
@@ -157,7 +160,7 @@ def test_start_of_a_copy_that_was_edited_is_refused_and_names_the_row(duplicatio
 
 @pytest.mark.parametrize(
     "edit",
-    [{"title": "Mine"}, {"status": "published"}, {"owner": None}],
+    [{"title": "Mine"}, {"status": "published"}, {"type": "dialogue"}],
     ids=lambda e: next(iter(e)),
 )
 def test_start_of_a_copy_whose_episode_was_changed_is_refused(duplication, edit):
@@ -175,9 +178,7 @@ def test_start_where_looking_takes_too_long_leaves_it_to_the_check(duplication, 
     block.name = "edited"
     block.save()
     monkeypatch.setattr(changes, "LOOK_TIMEOUT_MS", 1)
-    monkeypatch.setattr(
-        changes, "_own_hand_sql", lambda level, org: "(SELECT pg_sleep(0.2) IS NULL)"
-    )
+    monkeypatch.setattr(changes, "is_own_sql", lambda level, row: "(SELECT pg_sleep(0.2) IS NULL)")
     removal, created = start(duplication)
     assert created
     monkeypatch.undo()
@@ -322,6 +323,49 @@ def test_removal_that_fails_before_it_deletes_shows_the_copy_and_checks_again(
     run_to_end(removal)
     assert removal.status == "completed", removal.error_message
     assert Episode.objects.get() == duplication.episode
+
+
+def test_keep_copy_settles_a_refused_removal_and_the_copy_can_be_removed_later(duplication):
+    user = UserFactory()
+    removal = refused_on_the_way(duplication)
+    removal.requested_by = user
+    removal.save()
+
+    keep_copy(removal=removal, by=user)
+
+    removal.refresh_from_db()
+    assert (removal.status, removal.requested, removal.waiting_since) == ("cancelled", "", None)
+    event = Event.objects.filter(kind="removal", operation_id=str(removal.pk)).last()
+    assert (event.name, event.payload["by"]) == ("removal.cancelled", user.username)
+    duplication.refresh_from_db()
+    assert (duplication.new_episode.status, duplication.display_status) == ("draft", "completed")
+    later = remove(duplication, even_if_changed=True)
+    assert (later.status, Removal.objects.count()) == ("completed", 2)
+
+
+def test_keep_copy_of_somebody_elses_removal_is_forbidden(duplication):
+    removal = refused_on_the_way(duplication)
+    with pytest.raises(PermissionDenied, match="somebody else's"):
+        keep_copy(removal=removal, by=UserFactory())
+
+
+def test_keep_copy_of_a_removal_that_has_not_failed_is_refused(duplication):
+    user = UserFactory()
+    removal, _ = start(duplication, requested_by=user)
+    with pytest.raises(InvalidTransition):
+        keep_copy(removal=removal, by=user)
+    removal.refresh_from_db()
+    assert removal.status == "pending"
+
+
+def test_keep_copy_of_which_part_is_gone_is_refused(duplication):
+    user = UserFactory()
+    removal = refused_on_the_way(duplication)
+    removal.requested_by = user
+    removal.save()
+    Duplication.objects.update(deletion_began_at=timezone.now())
+    with pytest.raises(CannotRemove, match="Part of the copy is gone"):
+        keep_copy(removal=removal, by=user)
 
 
 def refused_on_the_way(duplication) -> Removal:
