@@ -28,7 +28,8 @@ _FORGOTTEN: dict[str, Any] = {
 
 
 def request_pause(kind: Kind[Any], operation: Operation, *, by: Any = None) -> Operation:
-    """Ask a runnable operation to pause. Raises InvalidTransition on any other, and Refused."""
+    """Ask a runnable operation to pause. Raises InvalidTransition on any other, and Refused, also
+    where it is being cancelled."""
     return _request(kind, operation, Operation.Request.PAUSE, "pause", kind.operation.RUNNABLE, by)
 
 
@@ -51,10 +52,15 @@ def _request(
         if not operation.has_status(*allowed):
             raise InvalidTransition(operation, edge, operation.status)
         _ask(kind, operation, edge)
-        if operation.requested not in (request, Operation.Request.CANCEL):
+        if operation.requested == Operation.Request.CANCEL and request != operation.requested:
+            raise Refused(f"{operation} is being cancelled already.")
+        if operation.requested != request:
             operation.requested = request
             operation.save(update_fields=["requested", "updated_at"])
             events.append(operation, f"{edge}_requested", payload={"by": _name(by)})
+        # Where no worker is at it nobody else would ever come to reach it.
+        settle(kind, operation.pk)
+    # A worker may have let a job go meanwhile, before it could see what was asked for.
     settle(kind, operation.pk)
     operation.refresh_from_db()
     return operation
@@ -82,7 +88,7 @@ def settle(kind: Kind[Any], operation_id: Any) -> None:
         if _open_jobs(kind, operation).exists() or not operation.requested:
             return
         if operation.requested == Operation.Request.CANCEL:
-            told = in_words(kind, operation)
+            told = words_payload(kind, operation)
             _end(operation, "cancel", requested="")
             kind.on_cancelled(operation)
             events.append(operation, "cancelled", payload=told)
@@ -162,7 +168,7 @@ def begin_again(kind: Kind[Any], operation: Operation, *, by: Any = None, **chan
     else:
         operation.take("schedule", **changes)
     events.append(
-        operation, "run_requested", payload={"by": _name(by), **in_words(kind, operation)}
+        operation, "run_requested", payload={"by": _name(by), **words_payload(kind, operation)}
     )
 
 
@@ -275,7 +281,7 @@ def _lock(kind: Kind[Any], operation_id: Any) -> Operation:
     return manager.select_for_update(no_key=True, of=("self",)).get(pk=operation_id)
 
 
-def in_words(kind: Kind[Any], operation: Operation) -> dict[str, str]:
+def words_payload(kind: Kind[Any], operation: Operation) -> dict[str, str]:
     """What an event in which it begins or ends holds besides."""
     text = kind.in_words(operation)
     return {"message": text} if text else {}

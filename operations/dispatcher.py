@@ -13,7 +13,7 @@ import logging
 from django.db import transaction
 from django.db.models.functions import Now
 
-from operations import delivery, kinds
+from operations import delivery, kinds, leases
 
 logger = logging.getLogger("operations.dispatcher")
 
@@ -38,6 +38,8 @@ def dispatch_due() -> int:
                 .order_by("due_at")[:BATCH]
             )
             for job in due:
+                if job.deliveries and job.lease_token is None:
+                    leases.tell_not_taken(kind, job)
                 delivery.enqueue(job)
         if due:
             logger.info("Delivered due jobs", extra={"fields": {"kind": kind.name, "n": len(due)}})

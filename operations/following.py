@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TextIO
 
 import django.db
+from django.core.exceptions import ObjectDoesNotExist
 from django.core.management.base import CommandError
 
 from operations import events
@@ -33,23 +34,36 @@ def follow_in_terminal(
     units: Mapping[str, str] | None = None,
 ) -> None:
     """Follow it for a management command, whose `options` name the streams; `units` are as
-    `ProgressView` takes them.
-
-    Raises CommandError when somebody interrupts (the operation goes on) or it is deleted.
+    `ProgressView` takes them. Raises as `follow_in_view`.
     """
+    stream = progress_stream(options, to_stderr=to_stderr)
+    follow_in_view(operation, ProgressView(stream, units=units))
+
+
+def progress_stream(options: Mapping[str, Any], *, to_stderr: bool = False) -> TextIO:
+    """Where a management command's progress goes."""
     # Not the command's own stream: that ends everything it is given with a line feed, a bar's
     # parts too.
-    stream = options.get("stdout") or sys.stdout
     if to_stderr:
-        stream = options.get("stderr") or sys.stderr
+        return options.get("stderr") or sys.stderr
+    return options.get("stdout") or sys.stdout
+
+
+def follow_in_view(
+    operation: Operation, view: ProgressView, *, goes_on: object = None, then: str = ""
+) -> None:
+    """Follow it for a management command in a view of its own.
+
+    Raises CommandError when somebody interrupts (`goes_on` says what does, where it isn't the
+    operation, and `then` what else there is to say) or when it is deleted.
+    """
     try:
-        with ProgressView(stream, units=units) as view:
+        with view:
             follow(operation, view)
     except KeyboardInterrupt:
-        raise CommandError(
-            f"No longer followed; {operation} goes on.", returncode=INTERRUPTED
-        ) from None
-    except type(operation).DoesNotExist:
+        told = f"No longer followed; {goes_on or operation} goes on. {then}"
+        raise CommandError(told.rstrip(), returncode=INTERRUPTED) from None
+    except ObjectDoesNotExist:
         raise CommandError(f"{operation} was deleted.") from None
 
 

@@ -85,6 +85,7 @@ def claim(kind: Kind[Any], job_id: Any) -> Claim:
         if wait := concurrency(kind):
             postpone(kind, job, wait)
             return Claim(None, Refusal.WAITING)
+        _count_queueing(kind, job)
         job.lease_token = uuid.uuid4()
         job.take(
             "start",
@@ -98,6 +99,18 @@ def claim(kind: Kind[Any], job_id: Any) -> Claim:
         )
         job.refresh_from_db(fields=["attempts"])
         return Claim(job, None)
+
+
+def _count_queueing(kind: Kind[Any], job: Job) -> None:
+    """Since its worker gave it back the job stood in the queue: that is no work, unless a sibling
+    was at it meanwhile. A wait that was told is counted when it ends."""
+    if not job.steps or job.lease_token or job.heartbeat_at is None or job.operation.waiting_since:
+        return
+    siblings = kind.jobs_of(job.operation).exclude(pk=job.pk)
+    queued = (timezone.now() - job.heartbeat_at).total_seconds()
+    if queued > 1 and not siblings.filter(heartbeat_at__gt=job.heartbeat_at).exists():
+        operations = type(job.operation)._default_manager.filter(pk=job.operation_id)
+        operations.update(waited_seconds=F("waited_seconds") + queued)
 
 
 def hold(job: Job) -> Job:
@@ -162,22 +175,33 @@ def release(job: Job, *, due_at: dt.datetime | None = None) -> None:
 
 
 def postpone(kind: Kind[Any], job: Job, wait: Wait) -> None:
-    """Give the job back for `wait.seconds` and tell why. Its row must be locked.
-
-    The operation counts as waiting only when none of its other jobs is running. There is one
-    event per cause, however long it lasts; each further look tells watchers the new figures
-    and time without one.
-    """
-    until = timezone.now() + dt.timedelta(seconds=wait.seconds)
+    """Give the job back for `wait.seconds` and tell why. Its row must be locked."""
+    now = timezone.now()
+    until = now + dt.timedelta(seconds=wait.seconds)
     release(job, due_at=until)
+    _tell_waiting(kind, job, wait.reason, since=now, until=until)
+
+
+def tell_not_taken(kind: Kind[Any], job: Job) -> None:
+    """Tell that the job was delivered and nobody took it. Its row must be locked."""
+    since = job.heartbeat_at or timezone.now()
+    _tell_waiting(kind, job, "It waits for a free worker.", since=since, until=None)
+
+
+def _tell_waiting(
+    kind: Kind[Any], job: Job, reason: str, *, since: dt.datetime, until: dt.datetime | None
+) -> None:
+    """The operation counts as waiting only when none of its other jobs is running. There is one
+    event per cause, however long it lasts; each further look tells watchers the new figures
+    and time without one. `until`: when it is looked at again, where that is known."""
     operation = lock_operation(job)
     siblings = kind.jobs_of(operation).exclude(pk=job.pk)
-    if siblings.filter(lease_until__gt=Now()).exists():
+    if not operation.is_runnable or siblings.filter(lease_until__gt=Now()).exists():
         return
-    reason = Truncator(wait.reason).chars(LONGEST_REASON)
+    reason = Truncator(reason).chars(LONGEST_REASON)
     told_before = is_same_cause(operation.waiting_reason, reason)
     operation.waiting_reason = reason
-    operation.waiting_since = operation.waiting_since or timezone.now()
+    operation.waiting_since = operation.waiting_since or since
     operation.waiting_until = until
     operation.save(update_fields=["waiting_reason", "waiting_since", "waiting_until", "updated_at"])
     if told_before:
@@ -187,7 +211,7 @@ def postpone(kind: Kind[Any], job: Job, wait: Wait) -> None:
             operation,
             "waiting",
             stage=job.stage,
-            payload={"message": reason, "until": until.isoformat()},
+            payload={"message": reason, "until": until and until.isoformat()},
         )
 
 

@@ -24,8 +24,14 @@ from django.utils.http import url_has_allowed_host_and_scheme
 
 from operations import kinds, verbs
 from operations.exceptions import OperationError, UnknownKind
+from operations.following import BEAT_AGE_SECONDS
 from operations.keys import key_of
 from operations.models import Operation
+from operations.queue.heartbeat import is_queue_alive
+
+# A page that shows what goes on without an event, and one that would not hear of a worker's end.
+UNSETTLED_SECONDS = 2
+RUNNABLE_SECONDS = 10
 
 
 @login_required
@@ -36,8 +42,10 @@ def control(request: HttpRequest, kind: str, id: str, verb: str) -> HttpResponse
         raise Http404
     operation = _find(request, kind, id)
     if request.method == "POST":
-        _do(request, operation, verb)
-        return HttpResponseRedirect(next_url(request))
+        is_done = _do(request, operation, verb)
+        wanted = next_url(request)
+        # A refusal is told on top of the page: then not to the place in it.
+        return HttpResponseRedirect(wanted if is_done else wanted.partition("#")[0])
     if request.method in ("GET", "HEAD") and verbs.VERBS[verb].is_final:
         return _ask(request, operation, verbs.VERBS[verb])
     return HttpResponseNotAllowed(["POST"])
@@ -56,6 +64,25 @@ def live_refresh(request: HttpRequest) -> dict[str, Any]:
     """To put into the context of a page that `live-page.js` draws anew: messages wait for
     the page that somebody has asked for, and don't vanish into another tab's refresh."""
     return {"messages": ()} if "X-Live-Refresh" in request.headers else {}
+
+
+def liveness(*operations: Operation) -> dict[str, Any]:
+    """To put into the context of a page of theirs: whether they stand still because no worker
+    runs, and how often the page is to be drawn anew for what no event tells, like that."""
+    is_runnable = any(operation.is_runnable for operation in operations)
+    seconds = RUNNABLE_SECONDS if is_runnable else None
+    if any(operation.is_unsettled for operation in operations):
+        seconds = UNSETTLED_SECONDS
+    return {
+        "refresh_seconds": seconds,
+        "lacks_worker": is_runnable and not is_queue_alive(BEAT_AGE_SECONDS),
+    }
+
+
+def is_looked_at(request: HttpRequest) -> bool:
+    """Whether somebody sees the answer: a page that `live-page.js` draws anew says whether it is
+    visible."""
+    return request.headers.get("X-Live-Refresh", "visible") == "visible"
 
 
 def confirmation(request: HttpRequest, *, back_url: str, **context: Any) -> TemplateResponse:
@@ -91,13 +118,14 @@ def _find(request: HttpRequest, kind: str, operation_id: str) -> Operation:
     return operation
 
 
-def _do(request: HttpRequest, operation: Operation, verb: str) -> None:
+def _do(request: HttpRequest, operation: Operation, verb: str) -> bool:
     try:
         verbs.apply(verb, operation, by=request.user)
     except (OperationError, PermissionDenied) as error:
         messages.error(request, str(error))
-    else:
-        messages.success(request, f"{operation} was {verbs.VERBS[verb].done}.")
+        return False
+    messages.success(request, f"{operation} was {verbs.VERBS[verb].done}.")
+    return True
 
 
 def _ask(request: HttpRequest, operation: Operation, verb: verbs.Verb) -> HttpResponse:

@@ -13,21 +13,34 @@ from typing import Any
 
 from django.conf import settings
 
+from operations import leases
 from operations.gates.concurrency import running_jobs
 from operations.kinds import Kind
+from operations.models import Job
+from operations.queue import heartbeat
 
-# Bounded, so that a request to pause or to cancel is seen soon.
-LONGEST_SECONDS = 5.0
+# Of a longer rest, between two looks whether it was asked to pause or to cancel.
+LOOK_SECONDS = 1.0
 
 
-def rest(kind: Kind[Any], *, worked_seconds: float) -> None:
-    """Sleep for as long as the step just taken asks for. Not within a transaction."""
+def rest(kind: Kind[Any], job: Job, *, worked_seconds: float) -> None:
+    """Sleep for as long as the step just taken asks for, or until something is asked of the
+    operation; the lease is kept meanwhile. Not within a transaction."""
     share_percent = settings.LOAD_SHARE_PERCENT
     if share_percent <= 0:
         return
-    time.sleep(
-        rest_seconds(worked_seconds, running=running_jobs(kind), share_percent=share_percent)
-    )
+    left = rest_seconds(worked_seconds, running=running_jobs(kind), share_percent=share_percent)
+    if left <= LOOK_SECONDS:
+        time.sleep(left)
+        return
+    with leases.kept(job):
+        while left > 0:
+            time.sleep(min(left, LOOK_SECONDS))
+            left -= LOOK_SECONDS
+            heartbeat.beat()
+            job.operation.refresh_from_db()
+            if not job.operation.is_runnable or job.operation.requested:
+                return
 
 
 def rest_seconds(worked_seconds: float, *, running: int, share_percent: int) -> float:
@@ -36,4 +49,4 @@ def rest_seconds(worked_seconds: float, *, running: int, share_percent: int) -> 
     worked_share = share_percent / 100 / max(running, 1)
     if worked_share >= 1:
         return 0.0
-    return min(worked_seconds / worked_share - worked_seconds, LONGEST_SECONDS)
+    return worked_seconds / worked_share - worked_seconds

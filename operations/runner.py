@@ -173,7 +173,7 @@ class _Run:
                 heartbeat.beat()
                 if step.finished:
                     return Outcome.COMPLETED
-                rest(self.kind, worked_seconds=self.worked_seconds)
+                rest(self.kind, self.job, worked_seconds=self.worked_seconds)
                 if time.monotonic() >= self.deadline:
                     return self._requeue()
         except LeaseLost:
@@ -351,7 +351,7 @@ class _Run:
             if operation.has_status("PENDING"):
                 started_at = timezone.now()
                 operation.take("start", started_at=started_at)
-                told = control.in_words(self.kind, operation)
+                told = control.words_payload(self.kind, operation)
                 events.append(
                     operation, "started", payload={"started_at": started_at.isoformat(), **told}
                 )

@@ -178,5 +178,7 @@ def _pace(stage: Stage) -> list[str]:
     return parts
 
 
-def _waiting(reason: str, until: str) -> str:
-    return f"Waiting until {until[11:19]} UTC: {reason}"
+def _waiting(reason: str, until: str | None) -> str:
+    """`until`: the next look, where there is one."""
+    looks = f" (looking again at {until[11:19]} UTC)" if until else ""
+    return f"Waiting{looks}: {reason}"

@@ -17,9 +17,7 @@ from django.utils import timezone
 from operations.models import Event, Operation
 from operations.pace import pace
 from operations.snapshots import stage_snapshot
-from operations.stages import Rows as Rows
-from operations.stages import Stage as Stage
-from operations.stages import label as label
+from operations.stages import Rows, Stage, label
 
 # Until an operation is completed something is left to do, whatever the rows say.
 ALMOST = 99

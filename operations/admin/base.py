@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from django.contrib import admin, messages
@@ -24,8 +23,8 @@ from operations.admin.actions import CONTROL_ACTIONS
 from operations.admin.history import audit, event_list
 from operations.keys import key_of
 from operations.models import Operation
-from operations.pages import live_refresh
-from operations.watching import Stage
+from operations.pages import is_looked_at, live_refresh, liveness
+from operations.stages import label
 
 
 class WayOn(NamedTuple):
@@ -45,10 +44,9 @@ class Section(NamedTuple):
 
 
 class OperationAdmin(ModelAdmin):
-    """Base. One sees one's own, or all with the model's view permission. A kind may name its
-    `stages`, and say more of an operation in the methods of "what a kind says"."""
+    """Base. One sees one's own, or all with the model's view permission. A kind may say more of
+    an operation in the methods of "what a kind says"."""
 
-    stages: ClassVar[tuple[Stage, ...]] = ()
     list_display: Any = ("id", "state", "how_far", "requested_by", "started", "lasted")
     list_display_links: Any = ("id",)
     list_filter: ClassVar[Any] = ("status", "created_at")
@@ -105,9 +103,6 @@ class OperationAdmin(ModelAdmin):
     def question(self, operation: Operation) -> str:
         return kinds.get(operation.kind).question(operation)
 
-    def stage_definitions(self, operation: Any) -> Sequence[Stage]:
-        return self.stages or kinds.get(operation.kind).stages_of(operation)
-
     # --- who may what ----------------------------------------------------------------
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -133,7 +128,7 @@ class OperationAdmin(ModelAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> Any:
         context = {
-            "title": watching.label(str(self.opts.verbose_name_plural)),
+            "title": label(str(self.opts.verbose_name_plural)),
             "empty_text": self.empty_text(),
             **(extra_context or {}),
         }
@@ -155,7 +150,7 @@ class OperationAdmin(ModelAdmin):
 
     @admin.display(description="progress")
     def how_far(self, operation: Operation) -> str:
-        stages = self.stage_definitions(operation)
+        stages = kinds.get(operation.kind).stages_of(operation)
         percent = watching.percent(operation, stages)
         return self.cell("progress", operation, stages=stages, percent=percent)
 
@@ -207,17 +202,18 @@ class OperationAdmin(ModelAdmin):
         operation = self.find(request, object_id)
         if operation is None:
             return HttpResponseRedirect(self.list_url())
-        notifications.mark_seen(operation, request.user)
+        if is_looked_at(request):
+            notifications.mark_seen(operation, request.user)
         return TemplateResponse(
             request, self.page_template, self._page(request, operation) | (extra_context or {})
         )
 
     def _page(self, request: HttpRequest, operation: Any) -> dict[str, Any]:
         """All of one moment: the events are those up to the sequence of the row that was read."""
-        stages = self.stage_definitions(operation)
+        kind = kinds.get(operation.kind)
+        stages = kind.stages_of(operation)
         failed_job = None
         if operation.has_status("FAILED"):
-            kind = kinds.get(operation.kind)
             failed_job = (
                 kind.jobs_of(operation)
                 .filter(status=kind.job.Status["FAILED"])
@@ -228,16 +224,17 @@ class OperationAdmin(ModelAdmin):
         return {
             **self.admin_site.each_context(request),
             **live_refresh(request),
-            "title": f"{watching.label(str(self.opts.verbose_name))} {operation.pk}",
+            "title": f"{label(str(self.opts.verbose_name))} {operation.pk}",
             "summary": self.summary(operation),
             "opts": self.opts,
             "media": self.media,
             "list_url": self.list_url(),
-            "list_title": watching.label(str(self.opts.verbose_name_plural)),
+            "list_title": label(str(self.opts.verbose_name_plural)),
             "operation": operation,
             "stage_definitions": stages,
             "stages": watching.stage_rows(operation, stages),
             "nothing_yet": self.nothing_yet(operation),
+            **liveness(operation),
             "refreshes_with_progress": self.refreshes_with_progress(operation),
             "failed_job": failed_job,
             "ways_on": self.ways_on(request, operation),

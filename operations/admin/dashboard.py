@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import Now
 from django.forms import Media
 from django.http import HttpRequest, HttpResponse
@@ -29,7 +31,7 @@ from operations.kinds import Kind
 from operations.models import ClusterHeartbeat, Operation
 from operations.pages import live_refresh
 from operations.queue.depth import queue_depth
-from operations.watching import Stage
+from operations.stages import Stage
 
 # Each of them holds a websocket open.
 SHOWN = 20
@@ -41,15 +43,18 @@ STALLED_AFTER = dt.timedelta(seconds=60)
 
 
 class Entry(NamedTuple):
-    """One operation. `stalled_for` says for how long nobody has worked on it, if so; `question`
-    what it has stopped to ask."""
+    """One operation. `steered_url`: its place on this page; `stalled_for` says for how long nobody
+    has worked on it, if so; `question` what it has stopped to ask; `rank` 0 is what most needs
+    somebody."""
 
     operation: Operation
     url: str
+    steered_url: str
     summary: str
     stages: Sequence[Stage]
     stalled_for: str
     question: str
+    rank: int
 
 
 class Entries(NamedTuple):
@@ -77,12 +82,11 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         **admin.site.each_context(request),
         **live_refresh(request),
         "title": "Operations",
-        "dashboard_url": request.path,
         "media": sum((each.media for each in seen), Media()),
         "refresh_seconds": REFRESH_SECONDS,
-        "attention": _entries(request, seen, attention, SHOWN, "-pk"),
-        "running": _entries(request, seen, running, SHOWN, "-pk"),
-        "recent": _entries(request, seen, recent, RECENT, "-ended_at"),
+        "attention": _entries(request, seen, attention, SHOWN),
+        "running": _entries(request, seen, running, SHOWN),
+        "recent": _entries(request, seen, recent, RECENT),
         "lists": [(each.list_url(), each.opts.verbose_name_plural) for each in seen],
         "clusters": clusters,
         "is_alive": any(each.state == "running" for each in clusters),
@@ -101,12 +105,18 @@ def may_see_dashboard(request: HttpRequest) -> bool:
 
 
 def attention(page: OperationAdmin) -> Q:
-    """Failed and not dealt with, asking, waiting, or in nobody's hands."""
+    """Where somebody may have to do something."""
+    return reduce(or_, _needs(page))
+
+
+def _needs(page: OperationAdmin) -> tuple[Q, ...]:
+    """Failed and not dealt with, asking, in nobody's hands, or waiting: what most needs somebody
+    first."""
     status = page.model.Status
     failed = Q(status=status["FAILED"]) & ~page.settled()
-    waiting = _runnable(page) & ~Q(waiting_reason="")
     asking = Q(status=status["PAUSED"]) & kinds.get(page.model.kind).asking()
-    return failed | asking | waiting | _stalled(page)
+    waiting = _runnable(page) & ~Q(waiting_reason="")
+    return failed, asking, _stalled(page), waiting
 
 
 def running(page: OperationAdmin) -> Q:
@@ -163,22 +173,30 @@ def _admin_of(kind: Kind[Any]) -> OperationAdmin | None:
     return page if isinstance(page, OperationAdmin) else None
 
 
-def _entries(
-    request: HttpRequest, pages: list[OperationAdmin], which: Any, limit: int, order: str
-) -> Entries:
+def _entries(request: HttpRequest, pages: list[OperationAdmin], which: Any, limit: int) -> Entries:
+    """The most urgent first where they need somebody; the newest of those, or the last ended."""
+    newest = "-ended_at" if which is recent else "-pk"
     found: list[Entry] = []
     for page in pages:
-        operations: QuerySet[Any] = page.get_queryset(request).filter(which(page))
+        needs = _needs(page) if which is attention else ()
+        operations: QuerySet[Any] = (
+            page.get_queryset(request)
+            .filter(which(page))
+            .annotate(rank=_rank(needs))
+            .order_by("rank", newest)
+        )
         found += [
             Entry(
                 operation=each,
                 url=page.page_url(each),
+                steered_url=f"{request.path}#{each.kind}-{each.pk}",
                 summary=page.summary(each),
-                stages=page.stage_definitions(each),
+                stages=kinds.get(each.kind).stages_of(each),
                 stalled_for=_stalled_for(each) if which is attention else "",
                 question=page.question(each),
+                rank=each.rank,
             )
-            for each in operations.select_related("requested_by").order_by(order)[: limit + 1]
+            for each in operations.select_related("requested_by")[: limit + 1]
         ]
     # Ids of different kinds don't compare: by time, as each kind's were.
     found.sort(
@@ -187,7 +205,13 @@ def _entries(
         ),
         reverse=True,
     )
+    found.sort(key=lambda entry: entry.rank)
     return Entries(found[:limit], len(found) > limit)
+
+
+def _rank(needs: Sequence[Q]) -> Case:
+    whens = (When(need, then=Value(rank)) for rank, need in enumerate(needs))
+    return Case(*whens, default=Value(len(needs)))
 
 
 def _stalled_for(operation: Operation) -> str:

@@ -11,7 +11,8 @@ from django.db.models import Q, QuerySet
 from operations import watching
 from operations.api.pagination import is_number
 from operations.models import Event, Operation
-from operations.watching import EventRow, Stage
+from operations.stages import Stage, label
+from operations.watching import EventRow
 
 EVENTS_SHOWN = 50
 MAX_TEXT = 100
@@ -41,7 +42,14 @@ CHOICES = (
     Choice(
         "people",
         "What people did",
-        shows=("run_requested", "pause_requested", "cancel_requested", "resumed", "retried"),
+        shows=(
+            "run_requested",
+            "changed",
+            "pause_requested",
+            "cancel_requested",
+            "resumed",
+            "retried",
+        ),
     ),
 )
 
@@ -114,7 +122,7 @@ def audit(operation: Operation) -> list[Deed]:
 
 
 def _deed(event: Event) -> str:
-    what, message = watching.label(watching.short_name(event)), event.payload.get("message")
+    what, message = label(watching.short_name(event)), event.payload.get("message")
     return f"{what}: {message}" if message else what
 
 

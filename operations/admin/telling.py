@@ -11,7 +11,8 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from operations.models import Operation
-from operations.watching import count, label
+from operations.stages import label
+from operations.watching import count
 
 
 def page_url(operation: Operation) -> str:

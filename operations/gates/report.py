@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import Case, Q, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -33,7 +33,8 @@ MAX_JOBS = 20
 
 @dataclass(frozen=True)
 class JobPace:
-    """A job that is running or held up, and its own latency. `wait`: its own gates'."""
+    """A job that is running or held up, and its own latency. `wait` is what its next step would
+    be told, or its next claim if no worker has it; None: proceed."""
 
     operation_id: Any
     job_id: Any
@@ -44,10 +45,12 @@ class JobPace:
 
 @dataclass(frozen=True)
 class KindReport:
-    """`wait` is what the next step of any job of the kind would be told; None: proceed."""
+    """`wait` is what the next step of any job in a worker's hands would be told, `claim_wait` a
+    worker that takes another job; None: proceed."""
 
     name: str
     wait: Wait | None
+    claim_wait: Wait | None
     is_on: bool
     exceptions: int
     running: int
@@ -62,6 +65,7 @@ class LoadReport:
 
     @property
     def would_wait(self) -> bool:
+        """Whether work that is under way would. That all places are taken is work as usual."""
         return any(kind.wait for kind in self.kinds)
 
 
@@ -95,6 +99,7 @@ def as_dict(report: LoadReport) -> dict[str, Any]:
             {
                 "kind": kind.name,
                 "wait": _wait(kind.wait),
+                "claim_wait": _wait(kind.claim_wait),
                 "switch": kind.is_on,
                 "exceptions": {
                     "count": kind.exceptions,
@@ -121,26 +126,35 @@ def as_dict(report: LoadReport) -> dict[str, Any]:
 
 
 def _kind(kind: Kind[Any]) -> KindReport:
+    wait = first_wait_of_kind(kind)
+    claim_wait = no_place_free(kind) or wait
     return KindReport(
         name=kind.name,
-        wait=no_place_free(kind) or first_wait_of_kind(kind),
+        wait=wait,
+        claim_wait=claim_wait,
         is_on=is_on(kind),
         exceptions=recent_exceptions(kind).count(),
         running=running_jobs(kind),
-        jobs=[_pace(job) for job in _moving(kind)],
+        jobs=[_pace(job, claim_wait if job.is_free else wait) for job in _moving(kind)],
     )
 
 
-def _moving(kind: Kind[Any]) -> list[Job]:
+def _moving(kind: Kind[Any]) -> list[Any]:
+    """Its jobs, each with `is_free`: no worker has it."""
     jobs = kind.job._default_manager.filter(
         Q(lease_until__gt=Now()) | Q(not_before__gt=Now()),
         status__in=[kind.job.Status[name] for name in kind.job.RUNNABLE],
     )
-    return list(jobs.order_by("pk")[:MAX_JOBS])
+    held = Q(lease_until__gt=Now())
+    return list(
+        jobs.annotate(is_free=Case(When(held, then=False), default=True)).order_by("pk")[:MAX_JOBS]
+    )
 
 
-def _pace(job: Job) -> JobPace:
-    return JobPace(job.operation_id, job.pk, job.name, Latency.of(job), step_latency(job))
+def _pace(job: Job, wait: Wait | None) -> JobPace:
+    """`wait`: what its kind's gates would say."""
+    wait = wait or step_latency(job)
+    return JobPace(job.operation_id, job.pk, job.name, Latency.of(job), wait)
 
 
 def _wait(wait: Wait | None) -> dict[str, Any] | None:

@@ -14,10 +14,13 @@ from django.utils import timezone
 
 from operations import verbs, watching
 from operations.models import Operation
-from operations.watching import Stage
+from operations.stages import Stage, label
 
 register = template.Library()
-register.filter("label", watching.label)
+register.filter("label", label)
+
+# A worker may come to it so much later without anything being wrong. Also in progress-feed.js.
+LATE_AFTER = dt.timedelta(seconds=10)
 
 
 class Button(NamedTuple):
@@ -43,11 +46,27 @@ def ago(moment: dt.datetime) -> dict[str, Any]:
     return {"moment": moment, "text": watching.ago(moment)}
 
 
-@register.inclusion_tag("operations/progress_feed.html")
-def progress_feed(operation: Operation, stages: Sequence[Stage]) -> dict[str, Any]:
+@register.inclusion_tag("operations/looks_again.html")
+def looks_again(operation: Operation, who: str = "It") -> dict[str, Any]:
+    """When somebody looks again whether it may go on; once that is past, that it is.
+    `progress-feed.js` keeps it true. `who`: “It” looks, or “We” look."""
+    until = operation.waiting_until
+    return {
+        "until": until,
+        "is_late": until is not None and timezone.now() - until > LATE_AFTER,
+        "looks": f"{who} looks" if who == "It" else f"{who} look",
+        "was": f"{who} was" if who == "It" else f"{who} were",
+    }
+
+
+@register.inclusion_tag("operations/progress_feed.html", takes_context=True)
+def progress_feed(
+    context: Context, operation: Operation, stages: Sequence[Stage]
+) -> dict[str, Any]:
     """What `progress-feed.js` upgrades; true as it stands where that doesn't run."""
     return {
         "operation": operation,
+        "name": _name(context, operation),
         "percent": watching.percent(operation, stages),
         "stage": watching.current_stage(operation, stages),
         "stages": json.dumps([stage._asdict() for stage in stages]),
@@ -80,6 +99,14 @@ def control_buttons(context: Context, operation: Operation, next_url: str = "") 
         ]
     return {
         "operation": operation,
+        "name": _name(context, operation),
         "buttons": buttons,
         "next_url": next_url or request.get_full_path(),
     }
+
+
+def _name(context: Context, operation: Operation) -> str:
+    """In the operators' words in the admin, elsewhere in those of who asked for it."""
+    request = context.get("request")
+    is_plain = request is not None and not request.path.startswith(reverse("admin:index"))
+    return operation.description if is_plain else str(operation)

@@ -10,6 +10,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.contrib.messages import get_messages
 from django.db import connection
+from django.db.models import Q
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -18,8 +19,9 @@ from operations import control, events, runner, verbs
 from operations.admin import dashboard
 from operations.models import ClusterHeartbeat
 from tests.factories.content import UserFactory
+from tests.operations.toy.chore import CHORE
 from tests.operations.toy.kind import TOY, misbehaving
-from tests.operations.toy.models import ToyOperation
+from tests.operations.toy.models import Chore, ToyOperation
 
 pytestmark = pytest.mark.django_db
 
@@ -41,6 +43,18 @@ def admin() -> User:
 @pytest.fixture
 def browser(admin: User) -> Client:
     return client_of(admin)
+
+
+def beating() -> None:
+    now = timezone.now()
+    ClusterHeartbeat.objects.create(
+        cluster="one",
+        hostname="here",
+        pid=1,
+        workers=2,
+        started_at=now - dt.timedelta(minutes=1),
+        beat_at=now,
+    )
 
 
 def page_of(toy: ToyOperation) -> str:
@@ -166,6 +180,27 @@ def test_page_that_shows_the_end_to_who_asked_for_it_takes_it_off_the_bell(
     ]
 
 
+@pytest.mark.parametrize(("visibility", "is_seen"), [("hidden", False), ("visible", True)])
+def test_page_that_draws_itself_anew_counts_as_seen_where_it_is_visible(
+    browser: Client, admin: User, visibility: str, is_seen: bool
+) -> None:
+    toy = run(TOY.start(requested_by=admin))
+    browser.get(page_of(toy), headers={"X-Live-Refresh": visibility})
+    toy.refresh_from_db()
+    assert (toy.seen_at is not None) is is_seen
+
+
+def test_page_says_that_no_worker_runs_as_long_as_there_is_something_to_do(
+    browser: Client,
+) -> None:
+    toy = TOY.start()
+    assert "No worker is running," in browser.get(page_of(toy)).text
+    beating()
+    assert "No worker is running," not in browser.get(page_of(toy)).text
+    ClusterHeartbeat.objects.all().delete()
+    assert "No worker is running," not in browser.get(page_of(run(toy))).text
+
+
 def messages_shown(client: Client, toy: ToyOperation, **query: Any) -> list[str]:
     return [row.message for row in client.get(page_of(toy), query).context["history"].rows]
 
@@ -274,6 +309,47 @@ def test_dashboard_shows_each_operation_in_one_place(
     found = shown(browser)
     assert found.pop(place) == [toy.pk]
     assert list(found.values()) == [[], []]
+
+
+def test_dashboard_shows_what_most_needs_somebody_first(
+    browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed, asking = fail(TOY.start()), paused()
+    monkeypatch.setattr(TOY, "asking", lambda: Q(pk=asking.pk))
+    left, older, newer = stalled(), waiting(), waiting()
+    order = [failed.pk, asking.pk, left.pk, newer.pk, older.pk]
+    assert shown(browser)["attention"] == order
+    monkeypatch.setattr(dashboard, "SHOWN", 2)
+    assert shown(browser)["attention"] == order[:2]
+
+
+def test_dashboard_shows_the_failed_of_one_kind_before_what_waits_of_another(
+    browser: Client, admin: User
+) -> None:
+    failed = fail(TOY.start())
+    chore = Chore.objects.create(requested_by=admin)
+    CHORE.start_run(chore, "sweep")
+    Chore.objects.filter(pk=chore.pk).update(waiting_reason="The database is busy.")
+    attention = browser.get(DASHBOARD).context["attention"].shown
+    assert [entry.operation for entry in attention] == [failed, chore]
+
+
+def test_dashboard_leads_back_to_the_row_that_is_steered(browser: Client) -> None:
+    toy = TOY.start()
+    text = browser.get(DASHBOARD).text
+    assert f'name="next" value="{DASHBOARD}#toy-{toy.pk}"' in text
+    assert f'<a id="toy-{toy.pk}"' in text
+
+
+def test_dashboard_tells_that_all_places_are_taken_from_a_wait(
+    browser: Client, settings: Any
+) -> None:
+    settings.OPERATION_MAX_CONCURRENT_JOBS = 1
+    slow()
+    gates = {kind.name: kind for kind in browser.get(DASHBOARD).context["gates"].kinds}
+    assert gates["toy"].wait is None
+    text = browser.get(DASHBOARD).text
+    assert "Others wait for a place: 1 of at most 1 toy jobs are running." in text
 
 
 def test_dashboard_says_why_something_needs_attention(browser: Client) -> None:

@@ -5,12 +5,12 @@ import uuid
 
 import pytest
 from django.contrib.auth import get_user_model
-from django.db import DataError
+from django.db import DataError, connection
 from django.utils import timezone
 
 from operations import control
 from operations.dispatcher import dispatch_due
-from operations.exceptions import InvalidTransition
+from operations.exceptions import InvalidTransition, Refused
 from operations.models import Operation
 from tests.operations.toy.kind import TOY, misbehaving
 from tests.operations.toy.models import ToyOperation
@@ -200,7 +200,29 @@ def test_cancel_overrides_a_pause_and_a_pause_never_a_cancel(driver):
     running(operation)
     control.request_pause(TOY, operation)
     assert control.request_cancel(TOY, operation).requested == "cancel"
-    assert control.request_pause(TOY, operation).requested == "cancel"
+    with pytest.raises(Refused, match="is being cancelled already"):
+        control.request_pause(TOY, operation)
+    operation.refresh_from_db()
+    assert operation.requested == "cancel"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_cancel_whoever_asked_dies_right_after_it_is_committed(driver, monkeypatch):
+    operation = control.request_pause(TOY, TOY.start())
+    settle, asked = control.settle, []
+
+    def die_behind_the_commit(kind, operation_id):
+        asked.append(operation_id)
+        if not connection.in_atomic_block:
+            raise KeyboardInterrupt
+        settle(kind, operation_id)
+
+    monkeypatch.setattr(control, "settle", die_behind_the_commit)
+    with pytest.raises(KeyboardInterrupt):
+        control.request_cancel(TOY, operation)
+    operation.refresh_from_db()
+    assert len(asked) == 2
+    assert (operation.status, operation.requested) == ("cancelled", "")
 
 
 def test_cancel_paused_operation_is_reached_at_once(driver):

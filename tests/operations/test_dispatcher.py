@@ -44,6 +44,39 @@ def test_dispatch_each_delivery_nobody_took_doubles_the_wait(driver):
     assert waits == [30, 60, 120, 240, 480, 960, 960, 960]
 
 
+def test_dispatch_delivery_nobody_took_is_told_as_waiting_for_a_worker(driver):
+    operation = TOY.start(rows=25)
+    driver.run(driver.job(operation), budget_seconds=0)
+    ToyJob.objects.update(due_at=seconds_from_now(-1), heartbeat_at=seconds_from_now(-40))
+    for _ in range(3):
+        dispatch_due()
+        ToyJob.objects.update(due_at=seconds_from_now(-1))
+    operation.refresh_from_db()
+    assert operation.display_status == "waiting"
+    assert operation.waiting_reason == "It waits for a free worker."
+    assert driver.names(operation).count("waiting") == 1
+
+    assert driver.run_to_end(operation)[-1] == "completed"
+    operation.refresh_from_db()
+    assert 40 <= operation.waited_seconds < 60
+    assert operation.waiting_reason == ""
+
+
+def test_dispatch_first_delivery_and_a_dead_workers_job_are_no_wait_for_a_worker(driver):
+    fresh = TOY.start()
+    died = TOY.start()
+    died.jobs.update(
+        lease_token=uuid.uuid4(),
+        lease_until=seconds_from_now(-2),
+        due_at=seconds_from_now(-1),
+        deliveries=1,
+    )
+    dispatch_due()
+    for operation in (fresh, died):
+        operation.refresh_from_db()
+        assert operation.waiting_reason == ""
+
+
 def test_dispatch_wait_that_ended_is_delivered_and_runs(driver):
     operation = TOY.start()
     operation.jobs.update(due_at=seconds_from_now(-1), not_before=seconds_from_now(-1))

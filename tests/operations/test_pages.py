@@ -77,6 +77,16 @@ def test_control_does_the_verb_says_so_and_goes_back(owner: User, toy: ToyOperat
     assert toy.status == "paused"
 
 
+def test_control_that_is_refused_goes_to_the_top_of_the_page_where_it_is_told(
+    owner: User, toy: ToyOperation
+) -> None:
+    client, wanted = client_of(owner), {"next": "/admin/#toy-1"}
+    assert client.post(url(toy, "pause"), wanted).url == "/admin/#toy-1"
+    response = client.post(url(toy, "retry"), wanted)
+    assert response.url == "/admin/"
+    assert "can't" in told(response)[-1] or "paused" in told(response)[-1]
+
+
 def test_control_retries_a_failed_operation(owner: User, toy: ToyOperation) -> None:
     fail(toy)
     client_of(owner).post(url(toy, "retry"))

@@ -7,10 +7,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pytest_django import Settings
 
-from operations import rest
-from operations.rest import LONGEST_SECONDS, rest_seconds
+from operations import control, rest
+from operations.rest import LOOK_SECONDS, rest_seconds
 from tests.operations.toy.kind import TOY
 
 
@@ -34,8 +36,12 @@ def test_rest_seconds_share_is_that_of_all_running_jobs_together(
     assert found == pytest.approx(seconds)
 
 
-def test_rest_seconds_long_step_is_bounded_so_that_a_request_is_seen() -> None:
-    assert rest_seconds(60, running=1, share_percent=1) == LONGEST_SECONDS
+@given(worked=st.floats(0.001, 60), running=st.integers(1, 50), share=st.integers(1, 100))
+def test_rest_seconds_share_is_kept_however_long_steps_are(
+    worked: float, running: int, share: int
+) -> None:
+    rested = rest_seconds(worked, running=running, share_percent=share)
+    assert running * worked / (worked + rested) == pytest.approx(share / 100)
 
 
 @pytest.fixture
@@ -62,3 +68,21 @@ def test_run_with_a_share_rests_after_each_step_but_a_jobs_last(
 def test_run_without_a_share_never_rests(driver: Any, rests: list[float]) -> None:
     driver.run_to_end(TOY.start(rows=25))
     assert rests == []
+
+
+def test_rest_ends_when_a_pause_is_asked_for(
+    driver: Any, monkeypatch: pytest.MonkeyPatch, settings: Settings
+) -> None:
+    settings.LOAD_SHARE_PERCENT = 1
+    operation = TOY.start(rows=25)
+    job = driver.job(operation)
+    slept: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            control.request_pause(TOY, operation)
+
+    monkeypatch.setattr(rest, "time", SimpleNamespace(sleep=sleep))
+    rest.rest(TOY, job, worked_seconds=10)
+    assert slept == [LOOK_SECONDS] * 3

@@ -468,3 +468,25 @@ def test_run_stage_begins_with_what_is_prepared_for_its_first_step(driver, monke
 
     began_at = dt.datetime.fromisoformat(operation.progress["count"]["started_at"])
     assert began_at <= prepared_at[0]
+
+
+def test_time_in_the_queue_between_two_workers_is_no_work(driver):
+    operation = TOY.start(rows=25)
+    driver.run(driver.job(operation), budget_seconds=0)
+    operation.jobs.update(heartbeat_at=timezone.now() - dt.timedelta(seconds=90))
+    driver.run(driver.job(operation), budget_seconds=0)
+    operation.refresh_from_db()
+    assert 90 <= operation.waited_seconds < 100
+
+
+def test_time_in_the_queue_beside_a_lane_at_work_is_no_wait(driver):
+    operation = TOY.start(rows=25, lanes=2)
+    first, second = operation.jobs.order_by("pk")
+    driver.run(first, budget_seconds=0)
+    driver.run(second, budget_seconds=0)
+    operation.jobs.filter(pk=first.pk).update(
+        heartbeat_at=timezone.now() - dt.timedelta(seconds=90)
+    )
+    driver.run(first, budget_seconds=0)
+    operation.refresh_from_db()
+    assert operation.waited_seconds < 2

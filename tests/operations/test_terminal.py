@@ -91,12 +91,14 @@ def test_view_says_why_nothing_moves(out: io.StringIO) -> None:
     with ProgressView(out) as view:
         waiting = {"reason": "The database is busy.", "until": "2026-03-01T12:04:00+00:00"}
         view.show_snapshot(snapshot(waiting=waiting))
-        view.show_event(event(4, "pause_requested", by="ana"))
-        view.show_event(event(5, "paused"))
-        view.show_event(event(6, "resumed", by=""))
-        view.show_event(event(7, "exception", stage="blocks", message="deadlock"))
+        view.show_event(event(4, "waiting", message="It waits for a free worker.", until=None))
+        view.show_event(event(5, "pause_requested", by="ana"))
+        view.show_event(event(6, "paused"))
+        view.show_event(event(7, "resumed", by=""))
+        view.show_event(event(8, "exception", stage="blocks", message="deadlock"))
     assert out.getvalue().splitlines() == [
-        "Waiting until 12:04:00 UTC: The database is busy.",
+        "Waiting (looking again at 12:04:00 UTC): The database is busy.",
+        "Waiting: It waits for a free worker.",
         "Pause requested by ana.",
         "Paused.",
         "Resumed.",

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from operations import watching
 from operations.models import Event
-from operations.watching import Rows, Stage
+from operations.stages import Rows, Stage
 from tests.operations.toy.models import ToyOperation
 
 STAGES = (

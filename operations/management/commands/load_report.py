@@ -24,8 +24,9 @@ WOULD_WAIT = 75
 class Command(BaseCommand):
     help = (
         "Prints what the gates see: each load signal with its limit, and for each kind of "
-        "operation whether its next step would proceed or wait, and why. The exit code is 0 "
-        f"if every kind would proceed and {WOULD_WAIT} if any would wait."
+        "operation whether the next step of what runs and the next claim of another job would "
+        "proceed or wait, and why. The exit code is 0 if every kind's next step would proceed "
+        f"and {WOULD_WAIT} if any would wait; that all places are taken is no such wait."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -57,7 +58,7 @@ class _Page:
         self._say(f"While a signal can't be read: {settings.LOAD_WHEN_UNREADABLE}.")
         self._rows(
             "Kinds of operation",
-            ("Kind", "Switch", "Exceptions", "Jobs", "Its next step"),
+            ("Kind", "Switch", "Exceptions", "Jobs", "Its next step", "Its next claim"),
             [_kind(kind) for kind in report.kinds],
         )
         if paces := [row for kind in report.kinds for row in _paces(kind)]:
@@ -104,6 +105,7 @@ def _kind(kind: KindReport) -> tuple[str, ...]:
         f" in {settings.OPERATION_THROTTLE_SECONDS} s",
         f"{kind.running} of {settings.OPERATION_MAX_CONCURRENT_JOBS}",
         _verdict(kind.wait),
+        _verdict(kind.claim_wait),
     )
 
 

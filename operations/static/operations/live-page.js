@@ -16,8 +16,6 @@ import { clock, label, message, setText, shortName } from "./words.js";
 
 const page = document.querySelector("[data-live-page]");
 const stale = page?.querySelector("[data-stale]");
-// The server leaves messages to the page that they are meant for.
-const HEADERS = { "X-Live-Refresh": "1" };
 const SOON_MS = 200;
 const TYPING_MS = 300;
 const WITH_PROGRESS_MS = 3_000;
@@ -25,7 +23,10 @@ const WITH_PROGRESS_MS = 3_000;
 const MOVES_ONLY = ["progress", "feedback", "exception", "started"];
 
 async function fetchPage(url) {
-  const response = await fetch(url, { headers: HEADERS, cache: "no-store" });
+  // The server leaves messages to the page that they are meant for, and takes an end that a
+  // hidden page shows for one that nobody has seen.
+  const headers = { "X-Live-Refresh": document.visibilityState };
+  const response = await fetch(url, { headers, cache: "no-store" });
   if (response.redirected || !response.ok) throw new Refused();
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }
@@ -319,8 +320,9 @@ if (page) {
   });
   document.addEventListener("operation-outdated", () => {
     isOutdated = true;
+    // A page that is loaded counts as seen: a hidden one is loaded anew when somebody looks.
     if (isInUse()) showStale(true);
-    else location.reload();
+    else if (document.visibilityState === "visible") location.reload();
   });
   document.addEventListener("operation-link", ({ detail }) => {
     if (detail.link === "lost") tell("lost");
@@ -331,7 +333,9 @@ if (page) {
     if (stale && !stale.hidden) refreshIn(SOON_MS);
   });
   document.addEventListener("visibilitychange", () => {
-    if (document.visibilityState === "visible" && page.dataset.refreshSeconds) refreshIn(0);
+    if (document.visibilityState !== "visible") return;
+    if (isOutdated && !isInUse()) location.reload();
+    else refreshIn(0);
   });
 }
 if (filter && list) bindList();

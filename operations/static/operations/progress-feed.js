@@ -25,6 +25,7 @@ const SILENCE_MS = 40_000; // the server is heard of every 15 s
 const FIRST_RETRY_MS = 1_000;
 const LONGEST_RETRY_MS = 30_000;
 const ALMOST = 99;
+const LATE_SECONDS = 10; // as on the server: operations/templatetags/watching.py
 const REFUSED = {
   4400: "This page is out of date: reload it.",
   4401: "You are logged out: log in again to watch this.",
@@ -64,6 +65,9 @@ function apply(operation, event) {
   if (name === "progress") progress(operation, event);
 }
 
+/** When each stage was last told of. */
+const movedAt = new WeakMap();
+
 function stageOf(operation, event) {
   return operation.stages.find((stage) => stage.stage === event.stage);
 }
@@ -72,11 +76,11 @@ function progress(operation, event) {
   const index = operation.stages.indexOf(stageOf(operation, event));
   if (index < 0) return;
   Object.assign(operation.weights, event.payload.weights);
+  const stage = operation.stages[index];
   // A stage begins when the one before it has ended.
-  for (const before of operation.stages.slice(0, index)) endStage(before, event.created_at);
-  for (const key of Object.keys(operation.stages[index])) {
-    operation.stages[index][key] = event.payload[key];
-  }
+  for (const before of operation.stages.slice(0, index)) endStage(before, event.payload.started_at);
+  for (const key of Object.keys(stage)) stage[key] = event.payload[key];
+  movedAt.set(stage, event.created_at);
 }
 
 function end(operation, event, status) {
@@ -96,9 +100,10 @@ function goOn(operation) {
   operation.error = operation.ended_at = null;
 }
 
+/** It ended with its last step: what comes after it may be long in coming. */
 function endStage(stage, moment) {
   stage.started_at ??= moment; // too short for a progress event of its own
-  stage.ended_at ??= moment;
+  stage.ended_at ??= movedAt.get(stage) ?? moment;
   stage.seconds_left = null;
 }
 
@@ -380,7 +385,12 @@ const SHOW = {
   },
   question: (node, operation) => setText(node, operation.question),
   "waiting-reason": (node, { waiting }) => waiting && setText(node, waiting.reason),
-  "waiting-until": (node, { waiting }) => waiting && setText(node, clock(waiting.until)),
+  "waiting-until": (node, { waiting }) => waiting?.until && setText(node, clock(waiting.until)),
+  due(node, { waiting }) {
+    if (!waiting) return;
+    node.dataset.due = waiting.until ?? "";
+    showDue(node);
+  },
   "error-code": (node, { error }) => error && setText(node, error.code),
   "error-message": (node, { error }) => error && setText(node, error.message),
   started(node, operation) {
@@ -503,7 +513,21 @@ function showLinks({ detail: { operation, event } }) {
   }
 }
 
+/**
+ * Once the time is past that it was to be looked at again, the page doesn't say that it will. Who
+ * waits for a free worker has no such time.
+ */
+function showDue(node) {
+  const { due } = node.dataset;
+  const isPast = due && secondsBetween(due, Date.now()) > LATE_SECONDS;
+  const shown = due ? (isPast ? "past" : "ahead") : "none";
+  for (const each of node.querySelectorAll("[data-due-is]")) {
+    each.hidden = each.dataset.dueIs !== shown;
+  }
+}
+
 function tick() {
+  for (const node of document.querySelectorAll("[data-due]")) showDue(node);
   for (const node of document.querySelectorAll("time[data-ago]")) setText(node, ago(node.dateTime));
   for (const node of document.querySelectorAll("[data-since]")) {
     setText(node, duration(Math.max(0, secondsBetween(node.dataset.since, Date.now()))));

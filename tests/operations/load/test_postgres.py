@@ -1,13 +1,12 @@
 import contextlib
-import datetime as dt
 import threading
 
 import pytest
 from django.db import connection, transaction
-from django.utils import timezone
 
 from operations.gates.load.postgres import ActiveSessions, ReplicationLag
 from operations.gates.load.reading import NothingToRead, Unreadable
+from tests.processes import wait_until
 
 
 @contextlib.contextmanager
@@ -50,18 +49,11 @@ def another_session():
         waiter.join(timeout=10)
 
 
-def until(condition):
-    deadline = timezone.now() + dt.timedelta(seconds=10)
-    while not condition() and timezone.now() < deadline:
-        pass
-    return condition()
-
-
 @pytest.mark.django_db(transaction=True)
 def test_active_sessions_counts_other_sessions_that_run_something():
     idle = ActiveSessions().read().value
     with another_session():
-        assert until(lambda: ActiveSessions().read().value == idle + 1)
+        wait_until(lambda: ActiveSessions().read().value == idle + 1, "the other one is counted")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -48,7 +48,8 @@ def test_report_of_a_quiet_installation_says_proceed(db):
     report = Report()
     assert report.code == 0
     assert report.line("toy") == (
-        "toy: switch on, exceptions 0 of 5 in 60 s, jobs 0 of 5, its next step would proceed"
+        "toy: switch on, exceptions 0 of 5 in 60 s, jobs 0 of 5, its next step would proceed, "
+        "its next claim would proceed"
     )
     assert "While a signal can't be read: proceed." in report.text
 
@@ -76,7 +77,8 @@ def test_report_while_over_a_limit_says_wait_by_word_and_exit_code(db, signals):
     signals(Says(Figure(86)))
     report = Report()
     assert report.code == WOULD_WAIT
-    assert report.line("toy").endswith("would wait 1 min: Database CPU 86% > 80%.")
+    wait = "would wait 1 min: Database CPU 86% > 80%."
+    assert report.line("toy").endswith(f"its next step {wait}, its next claim {wait}")
 
 
 def test_report_in_json_holds_figures_limits_and_verdict(db, signals):
@@ -98,6 +100,7 @@ def test_report_in_json_holds_figures_limits_and_verdict(db, signals):
     }
     assert (disk["state"], disk["value"], disk["why"]) == ("unreadable", None, "no route")
     assert toy["wait"] == {"seconds": 60, "reason": "Database CPU 86% > 80%."}
+    assert toy["claim_wait"] == toy["wait"]
 
 
 def test_report_with_the_switch_off_says_so(db):
@@ -115,13 +118,39 @@ def test_report_counts_exceptions_within_the_window(db):
     assert "exceptions" in toy["wait"]["reason"]
 
 
-def test_report_with_all_places_taken_says_so(db, settings):
-    settings.OPERATION_MAX_CONCURRENT_JOBS = 1
+def running(operation):
     until = timezone.now() + dt.timedelta(minutes=1)
-    TOY.start().jobs.update(lease_token=uuid.uuid4(), lease_until=until)
-    _, _, toy = as_json()
+    operation.jobs.update(lease_token=uuid.uuid4(), lease_until=until)
+    return operation
+
+
+def held_up(operation):
+    operation.jobs.update(not_before=timezone.now() + dt.timedelta(seconds=20))
+    return operation
+
+
+def test_report_with_all_places_taken_says_that_what_runs_goes_on(db, settings):
+    settings.OPERATION_MAX_CONCURRENT_JOBS = 1
+    busy, waiting = running(TOY.start()), held_up(TOY.start())
+    code, told, toy = as_json()
+    assert (code, told["would_wait"]) == (0, False)
     assert toy["jobs"] == {"running": 1, "limit": 1}
-    assert "1 of at most 1" in toy["wait"]["reason"]
+    assert toy["wait"] is None
+    assert "1 of at most 1" in toy["claim_wait"]["reason"]
+    waits = {each["operation"]: each["wait"] for each in toy["latency"]}
+    assert waits == {busy.pk: None, waiting.pk: toy["claim_wait"]}
+
+
+def test_report_with_the_switch_off_says_so_of_each_job(db):
+    running(TOY.start()), held_up(TOY.start())
+    with override_switch("toy", active=False):
+        _, _, toy = as_json()
+        text = Report().text
+    assert ["is off" in each["wait"]["reason"] for each in toy["latency"]] == [True, True]
+    assert "is off" in toy["claim_wait"]["reason"]
+    assert "next step would proceed" not in "".join(
+        line for line in text.splitlines() if line.startswith("toy ")
+    )
 
 
 def test_report_shows_the_latency_of_jobs_that_are_held(db):
