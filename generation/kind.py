@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from django.urls import reverse
@@ -10,9 +11,10 @@ from django.utils import timezone
 from generation import episodes, metrics
 from generation.models import GenerationJob, GenerationStage, StageName
 from generation.pipeline import RunStage, work_of
-from generation.stages import ORDER, names_from
+from generation.stages import ORDER, STAGES, names_from
 from operations import control, delivery, events
 from operations.kinds import Kind
+from operations.stages import Stage
 
 SCRIPT_IS_READY = "The script is ready: read it, edit it, then resume."
 
@@ -25,7 +27,10 @@ class GenerationKind(Kind[GenerationJob]):
         stage.name.value: work_of(stage) for stage in ORDER
     }
     work = {work.__name__: work for work in jobs_by_stage.values()}
-    stages = tuple(jobs_by_stage)
+    stages = tuple(stage.name for stage in STAGES)
+
+    def stages_of(self, operation: GenerationJob) -> Sequence[Stage]:
+        return STAGES
 
     def start(self, generation: GenerationJob) -> None:
         """Add the first stage that is to be done, in the transaction that creates the

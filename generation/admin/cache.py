@@ -20,7 +20,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from generation.admin.lists import ReadOnlyAdmin
+from content.admin.lists import ReadOnlyAdmin
 from generation.models import AudioCache
 from operations import watching
 

@@ -13,14 +13,14 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from content.admin.lists import BoundedList
 from content.links import as_id
 from content.permissions import can_view_episode
-from generation.admin.lists import BoundedList, EpisodeFilter, ProviderFilter, episode_link
+from generation.admin.lists import EpisodeFilter, ProviderFilter, episode_link
 from generation.admin.sections import sections_of
 from generation.admin.starting import may_generate, start_one_url, start_page
 from generation.limits import usd
 from generation.models import GenerationJob
-from generation.stages import STAGES
 from operations.admin import OperationAdmin, Section, WayOn
 
 
@@ -28,7 +28,6 @@ from operations.admin import OperationAdmin, Section, WayOn
 class GenerationAdmin(BoundedList, OperationAdmin):
     """Who may generate has a list: their own."""
 
-    stages = STAGES
     list_display = (
         "id",
         "state",

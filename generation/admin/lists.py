@@ -5,48 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.options import ModelAdmin
-from django.core.paginator import Paginator
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from content.admin.pagination import BoundedPaginator
 from content.links import as_id
 from content.models import Episode
 from generation.providers.registry import SPEECH_PROVIDERS, TEXT_PROVIDERS
-
-
-class BoundedList:
-    """Mixed into a ModelAdmin: its list is counted up to a bound only."""
-
-    show_full_result_count = False
-    show_facets = admin.ShowFacets.NEVER
-    list_per_page = 50
-
-    def get_paginator(
-        self, request: HttpRequest, queryset: QuerySet[Any], per_page: int, *args: Any, **kw: Any
-    ) -> Paginator:
-        page = as_id(request.GET.get("p", "1")) or 1
-        return BoundedPaginator(queryset, per_page, page=page, count_order=())
-
-
-class ReadOnlyAdmin(BoundedList, ModelAdmin):
-    """Looked at only. Actions there are none."""
-
-    actions = None
-    sortable_by = ()
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 class ProviderFilter(admin.SimpleListFilter):

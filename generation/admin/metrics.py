@@ -13,7 +13,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.formats import date_format
 
-from generation.admin.lists import EpisodeFilter, ProviderFilter, ReadOnlyAdmin, episode_link
+from content.admin.lists import ReadOnlyAdmin
+from generation.admin.lists import EpisodeFilter, ProviderFilter, episode_link
 from generation.admin.summing import Days, summed_up
 from generation.limits import usd
 from generation.models import GenerationJob, GenerationMetrics

@@ -39,7 +39,7 @@ from generation.services import start_many
 from operations import gates
 from operations.admin.telling import link, may_see, page_url, tell_of_started
 from operations.gates.concurrency import no_place_free
-from operations.watching import label
+from operations.stages import label
 
 MAX_EPISODES = 50
 

@@ -10,7 +10,7 @@ from content.models import Episode
 from generation.models import GenerationJob
 from generation.permissions import ADD
 from generation.stages import STAGES
-from operations.watching import Stage
+from operations.stages import Stage
 
 
 class EpisodeAudio(NamedTuple):

@@ -21,7 +21,7 @@ from generation.pages.wording import told
 from generation.permissions import missing_permissions
 from generation.stages import STAGES
 from operations import notifications
-from operations.pages import live_refresh
+from operations.pages import is_looked_at, live_refresh, liveness
 
 PER_PAGE = 20
 # What comes of it shows nowhere else: outline, script and the pieces of the sound.
@@ -39,6 +39,7 @@ def generation_list(request: HttpRequest) -> HttpResponse:
         "generation/generations.html",
         {
             **live_refresh(request),
+            **liveness(*page),
             "title": "My audio",
             "section": "audio",
             "rows": [
@@ -59,12 +60,14 @@ def generation_list(request: HttpRequest) -> HttpResponse:
 @login_required
 def generation_page(request: HttpRequest, pk: int) -> HttpResponse:
     generation = get_object_or_404(GenerationJob.viewable_by(request.user), pk=pk)
-    notifications.mark_seen(generation, request.user)
+    if is_looked_at(request):
+        notifications.mark_seen(generation, request.user)
     return TemplateResponse(
         request,
         "generation/generation.html",
         {
             **live_refresh(request),
+            **liveness(generation),
             "title": generation.episode.title,
             "section": "audio",
             "operation": generation,

@@ -10,7 +10,7 @@ _LEAVE = (
 _TOLD = {
     "pending": f"It starts in a moment. {_LEAVE}",
     "in_progress": f"Your audio is being made. {_LEAVE}",
-    "waiting": "On hold for a moment. It goes on by itself: you can close this page.",
+    "waiting": "On hold. It goes on by itself as soon as it can: you can close this page.",
     "pausing": "Pausing: what is being made right now is finished first.",
     "paused": "Paused. Nothing is lost: resume it whenever you like.",
     "cancelling": "Stopping: what is being made right now is finished first.",

@@ -12,11 +12,11 @@ from generation.stages.contract import Stage
 from generation.stages.outline import WriteOutline
 from generation.stages.script import WriteScript
 from generation.stages.upload import Upload
-from operations import watching
+from operations import stages
 
 ORDER: tuple[type[Stage], ...] = (WriteOutline, WriteScript, MakeAudio, Upload)
-STAGES: tuple[watching.Stage, ...] = tuple(
-    watching.Stage(stage.name.value, stage.name.label, unit=stage.unit, weight=stage.weight)
+STAGES: tuple[stages.Stage, ...] = tuple(
+    stages.Stage(stage.name.value, stage.name.label, unit=stage.unit, weight=stage.weight)
     for stage in ORDER
 )
 STATUS_OF: Mapping[StageName, Episode.GenerationStatus] = {

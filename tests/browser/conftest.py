@@ -8,6 +8,7 @@ the test itself, so that the test decides when something happens.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -19,8 +20,10 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import connections
 from django.test import Client
+from django.utils import timezone
 from playwright import sync_api as playwright
 
+from operations.models import ClusterHeartbeat
 from tests import needs, processes
 from tests.factories.content import UserFactory
 from tests.processes import ManagedProcess, StartProcess, wait_until
@@ -123,8 +126,22 @@ class Browser:
 
 
 @pytest.fixture
+def worker(transactional_db: None) -> ClusterHeartbeat:
+    """As far as pages know, who runs the jobs: alive until the test says otherwise."""
+    now = timezone.now()
+    return ClusterHeartbeat.objects.create(
+        cluster="the test",
+        hostname="here",
+        pid=1,
+        workers=1,
+        started_at=now,
+        beat_at=now + dt.timedelta(days=1),
+    )
+
+
+@pytest.fixture
 def browser(
-    transactional_db: None, serve: Serve, port: int, monkeypatch: pytest.MonkeyPatch
+    worker: ClusterHeartbeat, serve: Serve, port: int, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Browser]:
     # Playwright keeps an event loop in this thread, where Django then allows no query.
     monkeypatch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
@@ -174,5 +191,10 @@ def shoot(page: Any, name: str) -> None:
         for width in WIDTHS:
             page.set_viewport_size({"width": width, "height": 900})
             page.screenshot(path=ARTEFACTS / f"{name}-{scheme}-{width}.png", full_page=True)
-            wide = page.evaluate("document.documentElement.scrollWidth")
-            assert wide <= width, f"{name} is {wide} px wide in a window of {width} px"
+            fits(page, width)
+
+
+def fits(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= width, f"{page.url} is {wide} px wide in a window of {width} px"

@@ -74,8 +74,35 @@ def test_dashboard_steers_and_comes_back_to_itself(browser_page: Any, admin: Use
     page.goto(DASHBOARD)
     button(page, "pause").click()
     shows(page, ".messagelist", re.compile("was asked to pause"))
-    assert page.url.endswith(DASHBOARD)
+    assert page.url.endswith(f"{DASHBOARD}#duplication-{duplication.pk}")
     shows(page, f"#running-duplication-{duplication.pk} [data-show=state]", "Paused")
+
+
+def test_dashboard_comes_back_to_the_row_that_was_steered(browser_page: Any, admin: User) -> None:
+    page = browser_page
+    page.set_viewport_size({"width": 1440, "height": 500})
+    duplications = [started(admin, f"Number {number}") for number in range(8)]
+    page.goto(DASHBOARD)
+    shows(page, "[data-page-link]", "Live")
+    row(page, "running", duplications[0]).locator("[data-verb=pause]").focus()
+    assert page.evaluate("scrollY") > 0
+
+    page.keyboard.press("Enter")
+    shows(page, ".messagelist", re.compile("was asked to pause"))
+    focused = page.evaluate("document.activeElement.closest('li')?.id")
+    assert focused == f"running-duplication-{duplications[0].pk}"
+    assert page.evaluate("scrollY") > 0
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.dataset.verb") == "resume"
+
+
+def test_dashboard_tells_a_refusal_where_it_is_seen(browser: Browser, admin: User) -> None:
+    duplication = started(admin)
+    page = browser.tab(admin, DASHBOARD, scripts=False)
+    run_to_end(duplication)
+    button(page, "pause").click()
+    shows(page, ".messagelist", re.compile("completed"))
+    assert page.url.endswith(DASHBOARD)
 
 
 def test_dashboard_says_that_the_connection_is_lost_and_back(

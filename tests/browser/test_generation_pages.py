@@ -84,12 +84,15 @@ def test_author_starts_and_watches_outline_and_script_appear(
     run_stage(generation, "outline")
     is_in_state(page, "outline", "done")
     is_in_state(page, "script", "current")
+    # By the stages' weights, although their rows are of different units.
+    shows(page, "[data-feed=percent]", "5 %")
     is_shown(page.locator(".outline"))
     is_shown(page.locator(".script"), expected=False)
 
     run_to_end(generation)
     is_in_state(page, "script", "done")
     is_in_state(page, "audio", "paused")
+    shows(page, "[data-feed=percent]", "25 %")
     is_shown(page.locator(".script"))
     shows(page, STATE, "Paused")
     appears(page, "The script is ready")

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
+from django.utils import timezone
 from playwright import sync_api as playwright
 
 from duplication.kind import DUPLICATION
 from duplication.models import Duplication
 from operations import control, events
+from operations.models import ClusterHeartbeat
 from tests import needs
-from tests.browser.conftest import Browser, Serve, appears, button, is_shown, shoot, shows
-from tests.browser.pages import completed, failed, open_page, page_of, started, waiting
+from tests.browser.conftest import Browser, Serve, appears, button, fits, is_shown, shoot, shows
+from tests.browser.pages import (
+    DASHBOARD,
+    LIST,
+    completed,
+    failed,
+    open_page,
+    page_of,
+    started,
+    waiting,
+)
 from tests.duplication.driving import run_stage, run_to_end
 from tests.factories.content import UserFactory
 
@@ -69,6 +81,56 @@ def test_page_shows_the_end_of_a_copy_without_a_reload(
     shows(page, STATE, "Completed")
     assert is_untouched(page, ".operation")
     is_shown(page.locator("[data-stale]"), expected=False)
+
+
+def test_stage_took_as_long_live_as_after_a_reload(
+    browser_page: Any, duplication: Duplication
+) -> None:
+    page, took = browser_page, ".stages [data-stage=parts] [data-show=left]"
+    open_page(page, duplication)
+    run_stage(duplication, "parts")
+    # The next stage's first step is long in coming.
+    page.wait_for_timeout(2500)
+    run_stage(duplication, "items")
+    shows(page, ".stages [data-stage=items] [data-show=done]", "4")
+    shows(page, took, "took less than 1 s")
+    page.reload()
+    shows(page, took, "took less than 1 s")
+
+
+def test_page_that_waits_says_when_nobody_came_and_when_no_worker_runs(
+    browser_page: Any, admin: User, worker: ClusterHeartbeat
+) -> None:
+    page = browser_page
+    duplication = waiting(admin)
+    open_page(page, duplication)
+    is_shown(page.get_by_text("It looks again at"))
+    is_shown(page.get_by_text("No worker is running"), expected=False)
+    # As if a minute had gone by: it is told of over the websocket, without an event.
+    duplication.refresh_from_db()
+    duplication.waiting_until = timezone.now() - dt.timedelta(seconds=20)
+    duplication.save()
+    with transaction.atomic():
+        events.announce_state(duplication)
+    is_shown(page.get_by_text("It was to look again at"))
+    is_shown(page.get_by_text("It looks again at"), expected=False)
+    worker.delete()
+    appears(page, "No worker is running,")
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_page_with_a_long_word_is_no_wider_than_the_window(
+    browser_page: Any, admin: User, width: int
+) -> None:
+    page = browser_page
+    duplication = started(admin, "A" * 120)
+    job = duplication.jobs.get(stage="episode")
+    with transaction.atomic():
+        message = f"RuntimeError: {'x' * 300} something"
+        control.fail(DUPLICATION, job, code="RuntimeError", message=message, trace="y" * 400)
+    for path in (page_of(duplication), f"{page_of(duplication)}?events=all", DASHBOARD, LIST):
+        page.goto(path)
+        fits(page, width)
 
 
 def test_page_replaces_nothing_that_holds_the_focus_or_a_selection(

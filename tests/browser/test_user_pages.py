@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import transaction
+from django.utils import timezone
 from playwright import sync_api as playwright
 
 from content.synthetic import make_episode
+from duplication.kind import DUPLICATION
 from duplication.models import Duplication
 from duplication.services import start_duplication
+from operations import leases
+from operations.models import ClusterHeartbeat
 from tests import needs
-from tests.browser.conftest import Browser, Serve, appears, button, is_shown, shoot, shows
+from tests.browser.conftest import Browser, Serve, appears, button, fits, is_shown, shoot, shows
 from tests.duplication.driving import run_stage, run_to_end
 from tests.factories.content import UserFactory
+from tests.factories.generation import make_generation
+from tests.processes import wait_until
 
 pytestmark = [
     pytest.mark.processes,
@@ -79,6 +88,121 @@ def test_bell_rings_on_another_page_and_leads_to_what_has_ended(
     page.get_by_role("link", name="The copy “Springtime (copy)”").click()
     appears(page, "Your copy is ready")
     is_shown(page.locator("[data-bell=count]"), expected=False)
+
+
+HIDE = """
+    window.isHidden = true;
+    const visibility = () => isHidden ? "hidden" : "visible";
+    Object.defineProperty(document, "visibilityState", { get: visibility });
+"""
+
+
+def test_bell_rings_until_somebody_looks_at_the_page_that_shows_the_end(
+    browser: Browser, author: User
+) -> None:
+    duplication = begun(author)
+    watched, unwatched = browser.tab(author, "/my/episodes"), browser.tab(author)
+    unwatched.add_init_script(HIDE)
+    open_page(unwatched, duplication)
+    run_to_end(duplication)
+
+    # It draws itself anew, and nobody sees it.
+    appears(unwatched, "Your copy is ready")
+    shows(watched, "[data-bell=count]", "1")
+    watched.wait_for_timeout(1000)
+    is_shown(watched.locator("[data-bell=count]"))
+    duplication.refresh_from_db()
+    assert duplication.seen_at is None
+
+    unwatched.evaluate("isHidden = false; document.dispatchEvent(new Event('visibilitychange'))")
+    is_shown(watched.locator("[data-bell=count]"), expected=False)
+
+
+def test_page_that_is_looked_at_when_the_copy_ends_takes_it_off_the_bell(
+    browser: Browser, author: User
+) -> None:
+    duplication = begun(author)
+    page = browser.tab(author)
+    open_page(page, duplication)
+    run_to_end(duplication)
+    appears(page, "Your copy is ready")
+    wait_until(
+        lambda: Duplication.objects.filter(pk=duplication.pk, seen_at__isnull=False).exists(),
+        "it is marked as seen",
+    )
+
+
+def test_page_of_one_that_waits_never_says_that_a_time_is_to_come_that_is_past(
+    browser: Browser, author: User, worker: ClusterHeartbeat
+) -> None:
+    duplication = begun(author)
+    run_stage(duplication, "items")
+    Duplication.objects.filter(pk=duplication.pk).update(
+        waiting_reason="The switch “duplication” is off.",
+        waiting_since=timezone.now(),
+        waiting_until=timezone.now() - dt.timedelta(seconds=5),
+    )
+    page = browser.tab(author)
+    open_page(page, duplication)
+    is_shown(page.get_by_text("We look again at"))
+    assert page.get_by_text("slowed down").count() == 0
+    # Nobody comes to it, and no event tells so.
+    is_shown(page.get_by_text("We were to look again at"))
+    is_shown(page.get_by_text("We look again at"), expected=False)
+    appears(page, "On hold.")
+    worker.delete()
+    appears(page, "the program that does this work isn't running")
+    is_shown(page.get_by_text("On hold."), expected=False)
+
+
+def test_page_of_one_that_waits_for_a_worker_names_no_time(
+    browser: Browser, author: User, worker: ClusterHeartbeat
+) -> None:
+    duplication = begun(author)
+    page = browser.tab(author)
+    open_page(page, duplication)
+    with transaction.atomic():
+        leases.tell_not_taken(DUPLICATION, duplication.jobs.latest("pk"))
+    appears(page, "It goes on as soon as a worker is free.")
+    for words in ("We look again at", "We were to look again at"):
+        is_shown(page.get_by_text(words), expected=False)
+
+
+def test_pages_speak_of_the_copy_by_its_title(browser: Browser, author: User) -> None:
+    duplication = begun(author)
+    page = browser.tab(author)
+    open_page(page, duplication)
+    run_stage(duplication, "parts")
+    spoken = re.compile("^The copy “Springtime \\(copy\\)”: ")
+    shows(page, "[data-feed=announcement]", spoken)
+    is_shown(page.get_by_role("button", name="Pause The copy “Springtime (copy)”"))
+    assert "Duplication" not in page.locator("progress-feed").evaluate("node => node.outerHTML")
+
+
+@pytest.mark.parametrize("width", [360, 1440])
+def test_pages_are_no_wider_than_the_window_with_a_title_of_one_word(
+    browser: Browser, author: User, width: int
+) -> None:
+    title = "A" * 120
+    done, broken = begun(author, title), begun(author, title)
+    run_to_end(done)
+    broken.episode.delete()
+    run_to_end(broken)
+    heard = make_generation(requested_by=author, title=title, error="x" * 300, status="failed")
+    page = browser.tab(author)
+    for path in (
+        "/my/episodes",
+        f"/my/episodes/{done.org_episode_id}/duplicate",
+        "/my/duplications",
+        done.get_absolute_url(),
+        broken.get_absolute_url(),
+        f"/my/duplications/{done.pk}/remove",
+        "/my/generations",
+        heard.get_absolute_url(),
+        "/operations/notifications",
+    ):
+        page.goto(path)
+        fits(page, width)
 
 
 def test_author_pauses_and_resumes_from_two_tabs_with_the_keyboard(

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from operations import watching
 from operations.models import Event
+from operations.stages import label
 from tests import needs
 from tests.browser.conftest import Serve
 
@@ -48,7 +49,7 @@ def test_words_are_the_same_in_both_languages(serve: Serve, browser_page: Any) -
     browser_page.goto("/admin/")
     durations = in_browser(browser_page, "words.duration(each)", SECONDS)
     assert durations == [watching.duration(each) for each in SECONDS]
-    assert in_browser(browser_page, "words.label(each)", NAMES) == list(map(watching.label, NAMES))
+    assert in_browser(browser_page, "words.label(each)", NAMES) == list(map(label, NAMES))
     moments = [timezone.now() - dt.timedelta(seconds=each + 0.5) for each in SECONDS if each < 60]
     moments += [timezone.now() - dt.timedelta(days=each) for each in (1.01, 3.5)]
     agos = in_browser(browser_page, "words.ago(each)", [each.isoformat() for each in moments])

@@ -169,6 +169,24 @@ def test_page_shows_outline_and_script_as_far_as_they_are(client, author):
     assert "introduces topic 1" in text(written)
 
 
+def test_bell_rings_on_while_only_a_hidden_page_shows_the_end(client, author):
+    generation = make_generation(requested_by=author)
+    url = generation.get_absolute_url()
+    seen = []
+    for visibility in ("hidden", "visible"):
+        client.get(url, headers={"X-Live-Refresh": visibility})
+        generation.refresh_from_db()
+        seen.append(generation.seen_at is not None)
+    assert seen == [False, True]
+
+
+def test_pages_say_in_plain_words_that_no_worker_runs(client, author):
+    generation = make_generation(at="audio", status="in_progress", requested_by=author)
+    for page in (page_of(client, generation), client.get("/my/generations")):
+        assert "the program that does this work isn't running" in text(page)
+        assert "is being made" not in text(page)
+
+
 def test_page_refreshes_only_while_it_runs(client, author):
     running = make_generation(at="audio", status="in_progress", requested_by=author)
     paused = make_generation(at="audio", status="paused", requested_by=author)

@@ -16,6 +16,7 @@ from generation.stages.outline import USED_AGAIN
 from generation.stages.script import EDITED
 from operations import control, events, verbs
 from operations.models import Event
+from operations.snapshots import snapshot
 from tests.duplication.driving import run_to_end
 from tests.factories.content import (
     BlockFactory,
@@ -48,6 +49,12 @@ def raise_at(wanted: str, *errors: Exception) -> Any:
 
 
 # --- the way ---------------------------------------------------------------------------
+
+
+def test_snapshot_weighs_the_stages_whose_units_differ() -> None:
+    generation = start(make_episode("One is the first."))
+    weights = {"outline": 5, "script": 20, "audio": 65, "upload": 10}
+    assert snapshot(generation)["weights"] == weights
 
 
 def test_outline_and_script_are_written_and_the_generation_stops_to_have_them_read() -> None:

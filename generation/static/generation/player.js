@@ -143,7 +143,7 @@ class EpisodePlayer extends HTMLElement {
 async function fetchTranscript(page) {
   const url = new URL(location.href);
   url.search = new URLSearchParams({ transcript: page });
-  const response = await fetch(url, { headers: { "X-Live-Refresh": "1" } });
+  const response = await fetch(url, { headers: { "X-Live-Refresh": document.visibilityState } });
   if (response.redirected || !response.ok) throw new Error(response.statusText);
   const fresh = new DOMParser().parseFromString(await response.text(), "text/html");
   return document.importNode(fresh.getElementById("transcript"), true);
