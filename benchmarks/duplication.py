@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import json
 import signal
 import sys
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from rich.console import Console
 from benchmarks.configuration import set_up
 from benchmarks.figures import TARGETS, Figures
 from benchmarks.options import count
+from benchmarks.report import verdicts, write
 from benchmarks.sources import SHAPES, SIZE_UNIT, Source
 from benchmarks.tables import show_sources, show_targets
 
@@ -65,15 +65,14 @@ def main() -> int:
     report |= {
         "ratios": ratios,
         "ratios_for": asdict(basis),
-        "targets": {name: _target(name, value) for name, value in ratios.items()},
+        "targets": verdicts(TARGETS, ratios),
         "by_source": [
             {**asdict(source), "rows": source.rows, "ratios": figures.at_size(source)}
             for source in sources
         ],
         "measurements": [_flat(measurement) for measurement in comparison.measurements],
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    write(options.output, report)
     show_sources(console, comparison.measurements)
     show_targets(console, ratios, basis)
     console.print(f"All times: {options.output}")
@@ -118,16 +117,6 @@ def _shapes(text: str) -> list[str]:
     if unknown := set(shapes) - set(SHAPES):
         raise argparse.ArgumentTypeError(f"there is no shape {', '.join(sorted(unknown))}")
     return shapes
-
-
-def _target(name: str, value: float | None) -> dict[str, Any]:
-    target = TARGETS[name]
-    return {
-        "at_least" if target.at_least else "at_most": target.limit,
-        "unit": target.unit,
-        "meaning": target.meaning,
-        "met": None if value is None else target.is_met(value),
-    }
 
 
 def _flat(measurement: Measurement) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import NamedTuple
 
+from benchmarks.report import Target
 from benchmarks.sources import Source
 
 SMALL, MEDIUM, LARGE = 10_000, 100_000, 1_000_000
@@ -39,18 +39,6 @@ class Measurement:
     source: Source
     run: int
     timing: Timing
-
-
-class Target(NamedTuple):
-    """`limit` is the most a figure may be, or with `at_least` the least."""
-
-    limit: float
-    unit: str
-    meaning: str
-    at_least: bool = False
-
-    def is_met(self, value: float) -> bool:
-        return value >= self.limit if self.at_least else value <= self.limit
 
 
 TARGETS = {

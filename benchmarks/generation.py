@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import json
 import os
 import signal
 import sys
@@ -24,6 +23,7 @@ from rich.table import Table
 from benchmarks.configuration import set_up
 from benchmarks.generation_figures import CACHED, FEW, FIRST, MANY, TARGETS, Generated, figures
 from benchmarks.options import count
+from benchmarks.report import verdicts, write
 from benchmarks.speaking import PROVIDER, Stub
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ def _measure(options: argparse.Namespace, console: Console, folder: Path) -> int
         console.print("Interrupted: no results.")
         return 128 + signal.SIGINT
     report |= _figures(comparison)
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    write(options.output, report)
     _show(console, comparison, report)
     console.print(f"All figures: {options.output}")
     return 0
@@ -93,10 +92,7 @@ def _figures(comparison: GeneratingComparison) -> dict[str, Any]:
     found = figures(comparison.generated, comparison.bare, comparison.crowd)
     return {
         **found,
-        "targets": {
-            name: {"limit": target.limit, "met": target.is_met(found[name])}
-            for name, target in TARGETS.items()
-        },
+        "targets": verdicts(TARGETS, found),
         "generations": [asdict(generated) for generated in comparison.generated],
         "bare": [asdict(bare) for bare in comparison.bare],
         "at_once": asdict(comparison.crowd),
@@ -146,10 +142,9 @@ def _show(console: Console, comparison: GeneratingComparison, report: dict[str, 
         f"{crowd.turned_away} turned away."
     )
     for name, target in TARGETS.items():
-        verdict = "✓ met" if report["targets"][name]["met"] else "✗ not met"
-        bound = f"at {'least' if target.at_least else 'most'} {target.limit:g} {target.unit}"
+        value, bound = report[name], f"{target.bound} {target.unit}"
         console.print(
-            f"  {verdict:<11}{report[name]:>9.2f}  {bound:<24} {name}: {target.meaning}",
+            f"  {target.words(value):<11}{value:>9.2f}  {bound:<24} {name}: {target.meaning}",
             soft_wrap=True,
         )
 

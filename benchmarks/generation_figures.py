@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.figures import Target
+from benchmarks.report import Target
 
 TARGETS = {
     "pipeline_overhead": Target(1.05, "times", "a generation / the same calls, bare"),

@@ -10,9 +10,9 @@ from django.utils import timezone
 from benchmarks.figures import Timing
 from benchmarks.workers import Workers
 from duplication.copying import COPY_JOBS
-from duplication.kind import LINKS
 from duplication.models import Duplication
 from duplication.services import start_duplication
+from duplication.stages import LINKS
 
 DEADLINE_SECONDS = 3_600.0
 # The stages that make the copy; those after them verify it.

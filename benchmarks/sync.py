@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import json
 import signal
 import sys
 import tempfile
@@ -22,6 +21,7 @@ from rich.table import Table
 
 from benchmarks.configuration import set_up
 from benchmarks.options import count
+from benchmarks.report import verdicts, write
 from benchmarks.sync_figures import (
     COMPARISONS,
     LOADS,
@@ -29,7 +29,6 @@ from benchmarks.sync_figures import (
     UNCHANGED,
     Measured,
     figures,
-    verdicts,
 )
 
 RESULTS = Path(__file__).resolve().parent / "results" / "sync.json"
@@ -76,12 +75,11 @@ def main() -> int:
     found = by_size[str(max(options.sizes))]
     report |= {
         **found,
-        "targets": verdicts(found),
+        "targets": verdicts(TARGETS, found),
         "by_size": by_size,
         "measured": [asdict(each) for each in measured],
     }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=2) + "\n")
+    write(options.output, report)
     _show(console, measured, report)
     console.print(f"All figures: {options.output}")
     return 0
@@ -141,13 +139,12 @@ def _show(console: Console, measured: list[Measured], report: dict[str, Any]) ->
         table.add_section()
     console.print(table)
     for name, target in TARGETS.items():
-        met = report["targets"][name]["met"]
-        verdict = "– not run" if met is None else "✓ met" if met else "✗ not met"
         of_sizes = [report["by_size"][str(size)][name] for size in report["sizes"]]
         shown = ", ".join("–" if value is None else f"{value:.2f}" for value in of_sizes)
-        bound = f"at {'least' if target.at_least else 'most'} {target.limit:g} {target.unit}"
+        bound = f"{target.bound} {target.unit}"
         console.print(
-            f"  {verdict:<11}{shown:>15}  {bound:<18} {name}: {target.meaning}", soft_wrap=True
+            f"  {target.words(report[name]):<15}{shown:>15}  {bound:<18} {name}: {target.meaning}",
+            soft_wrap=True,
         )
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
-from benchmarks.figures import Target
+from benchmarks.report import Target
 
 BARE, PLAIN, CONVERTERS, BULK_CREATE = "bare", "plain", "converters", "bulk_create"
 LOADS = (BARE, PLAIN, CONVERTERS, BULK_CREATE)
@@ -74,16 +73,6 @@ def figures(measured: Sequence[Measured], size: int) -> dict[str, float | None]:
         "source_check_vs_bare": ratio(SOURCE_CHECK, SOURCE_SUMS),
         "timestamp_speedup": ratio(DIFFERENTIAL, TIMESTAMP),
         "rss_growth_mb": _rss_growth(measured),
-    }
-
-
-def verdicts(found: dict[str, float | None]) -> dict[str, Any]:
-    return {
-        name: {
-            "limit": target.limit,
-            "met": None if (value := found[name]) is None else target.is_met(value),
-        }
-        for name, target in TARGETS.items()
     }
 
 

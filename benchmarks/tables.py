@@ -49,13 +49,10 @@ def show_targets(console: Console, ratios: dict[str, float | None], source: Sour
     console.print(f"Targets, for {source}:")
     for name, target in TARGETS.items():
         value = ratios[name]
-        if value is None:
-            verdict, figure = "– not measured", "–"
-        else:
-            verdict = "✓ met" if target.is_met(value) else "✗ not met"
-            figure = f"{value:.2f} {target.unit}"
-        bound = f"at {'least' if target.at_least else 'most'} {target.limit:g}"
-        console.print(f"  {verdict:<15}{figure:>12}  {bound:<14} {name}", soft_wrap=True)
+        figure = "–" if value is None else f"{value:.2f} {target.unit}"
+        console.print(
+            f"  {target.words(value):<15}{figure:>12}  {target.bound:<14} {name}", soft_wrap=True
+        )
         console.print(f"{'':<46}{target.meaning}", soft_wrap=True)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.report import verdicts
 from benchmarks.sync_figures import (
     BARE,
     BULK_CREATE,
@@ -23,7 +24,6 @@ from benchmarks.sync_figures import (
     UNCHANGED,
     Measured,
     figures,
-    verdicts,
 )
 from tests.benchmarks.running import run_benchmark
 
@@ -85,7 +85,7 @@ def test_figures_compare_medians_of_one_size() -> None:
             "rss_growth_mb": 50,
         }
     )
-    assert [name for name, verdict in verdicts(found).items() if not verdict["met"]] == [
+    assert [name for name, verdict in verdicts(TARGETS, found).items() if not verdict["met"]] == [
         "source_check_vs_bare"
     ]
 
@@ -93,4 +93,4 @@ def test_figures_compare_medians_of_one_size() -> None:
 def test_way_that_was_not_run_has_no_figure() -> None:
     found = figures(measured(BARE, 1), 10)
     assert set(found.values()) == {None}
-    assert {verdict["met"] for verdict in verdicts(found).values()} == {None}
+    assert {verdict["met"] for verdict in verdicts(TARGETS, found).values()} == {None}

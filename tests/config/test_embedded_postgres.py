@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from django.core.management import CommandError, call_command
 
 from config import embedded_postgres
 from config.env import ROOT
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.processes
 
@@ -151,13 +151,6 @@ def copied(template: Path, folder: Path) -> Path:
 
 def postmaster_pid(folder: Path) -> int:
     return int((folder / "data" / "postmaster.pid").read_text().split()[0])
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it didn't happen within 30 s"
-        time.sleep(0.02)
 
 
 def answer(url: str, query: str) -> object:
@@ -327,7 +320,7 @@ def test_ensure_running_creator_killed_half_way_creates_afresh(
 ) -> None:
     folder = place / "postgres"
     creator = use(folder)
-    wait_until(lambda: any(folder.glob("data.new-*/global")))
+    wait_until(lambda: any(folder.glob("data.new-*/global")), "it is half way")
     creator.kill()
     assert not (folder / "data").exists()
 
@@ -357,13 +350,12 @@ def test_ensure_running_postmaster_killed_recovers_what_was_committed(
     psql = [embedded_postgres.binaries() / "psql", url, "-c", endless]
     with subprocess.Popen(psql, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         wait_until(
-            lambda: bool(
-                answer(
-                    url,
-                    "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
-                    "AND query LIKE '%%9999999%%' AND pid <> pg_backend_pid()",
-                )
-            )
+            lambda: answer(
+                url,
+                "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
+                "AND query LIKE '%%9999999%%' AND pid <> pg_backend_pid()",
+            ),
+            "the query runs",
         )
         os.kill(postmaster_pid(folder), signal.SIGKILL)
 
@@ -377,7 +369,10 @@ def test_ensure_running_server_shutting_down_waits_and_starts_a_new_one(
     pid = postmaster_pid(folder)
     with psycopg.connect(url):
         os.kill(pid, signal.SIGTERM)  # a smart shutdown lasts as long as this session
-        wait_until(lambda: "stopping" in (folder / "data" / "postmaster.pid").read_text())
+        wait_until(
+            lambda: "stopping" in (folder / "data" / "postmaster.pid").read_text(),
+            "the server is stopping",
+        )
         late = use(folder)
 
     assert answer(late.says(), "SELECT 1") == 1

@@ -11,21 +11,12 @@ from content.links import linked_ids, rewrite_links
 from content.models import Block, Episode, Item, Part
 from duplication.models import Duplication, DuplicationJob, IdMap
 from operations.models import Event
-from tests.processes import wait_until
 
 # Each level with its foreign key to the one above.
 LEVELS = ((Part, "episode", "episode_id"), (Item, "part", "part_id"), (Block, "item", "item_id"))
 NOT_COPIED = {"id", "orig_id", "created_at", "updated_at"}
 TEXT_TYPES = ("CharField", "TextField")
 EXAMPLES = 5
-
-
-def wait_for_the_end(duplication, *, deadline_seconds=120):
-    def has_ended():
-        duplication.refresh_from_db()
-        return not duplication.is_active
-
-    wait_until(has_ended, "the duplication ends", deadline_seconds=deadline_seconds)
 
 
 def assert_sound(duplication):

@@ -1,8 +1,10 @@
 import pytest
+from django.core.management import call_command
 from django.db import connection
 
 from content.models import Block, Part
 from content.synthetic import make_episode
+from tests.faults.private_server import PrivateServer
 from tests.processes import start_process
 
 __all__ = ["start_process"]
@@ -28,6 +30,23 @@ def start_workers(start_process):
         )
 
     return start
+
+
+@pytest.fixture
+def server(transactional_db, tmp_path):
+    server = PrivateServer(tmp_path / "postgres")
+    server.start()
+    try:
+        call_command("migrate", verbosity=0)
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def start_workers_there(server, start_workers):
+    """Named after the server, so that the workers are gone before it is."""
+    return start_workers
 
 
 @pytest.fixture

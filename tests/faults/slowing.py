@@ -6,14 +6,16 @@ from django.db import connection
 
 
 @contextmanager
-def slowed(table, seconds=0.05):
-    """Whoever adds rows to `table` takes so much longer, for each statement."""
+def slowed(table, seconds=0.05, *, when=""):
+    """Whoever writes to `table` takes so much longer: for each statement, or for each row of
+    which `when` is true (SQL over NEW)."""
+    each = f"ROW WHEN ({when})" if when else "STATEMENT"
     with connection.cursor() as cursor:
         cursor.execute(
             f"""CREATE FUNCTION faults_slow() RETURNS trigger LANGUAGE plpgsql
                 AS $$ BEGIN PERFORM pg_sleep({seconds}); RETURN NULL; END $$;
             CREATE TRIGGER faults_slow AFTER INSERT OR UPDATE ON {table}
-                FOR EACH STATEMENT EXECUTE FUNCTION faults_slow()"""
+                FOR EACH {each} EXECUTE FUNCTION faults_slow()"""
         )
         try:
             yield

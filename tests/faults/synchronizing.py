@@ -14,8 +14,8 @@ from migrationsync.models import LegacyIdMapping, MigrationCheckpoint, Quarantin
 from migrationsync.services.jobs import create_job
 from migrationsync.source import Source
 from operations.models import Event
+from tests.faults.ending import wait_for_the_end
 from tests.migrationsync.legacies import connected
-from tests.processes import wait_until
 
 ALIAS = "legacy"
 BATCH = 200
@@ -41,12 +41,8 @@ def make_job(**fields):
     )
 
 
-def wait_for_the_end(job, *, deadline_seconds=180):
-    def has_ended():
-        job.refresh_from_db()
-        return not job.latest_run.is_open
-
-    wait_until(has_ended, "the run ends", deadline_seconds=deadline_seconds)
+def wait_for_completion(job):
+    wait_for_the_end(job)
     assert job.status == "completed", (job.status, job.error_message)
 
 

@@ -7,7 +7,8 @@ from duplication.copying import DuplicateBlocks
 from duplication.services import start_duplication
 from operations.database_errors import sqlstate
 from operations.models import Event
-from tests.faults.checking import assert_sound, wait_for_the_end
+from tests.faults.checking import assert_sound
+from tests.faults.ending import wait_for_the_end
 from tests.faults.sessions import another_session, pids_blocked_by
 from tests.processes import wait_until
 

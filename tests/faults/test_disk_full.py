@@ -9,7 +9,8 @@ from content.models import Block
 from duplication.models import IdMap
 from duplication.services import start_duplication
 from operations.models import Event
-from tests.faults.checking import assert_sound, wait_for_the_end
+from tests.faults.checking import assert_sound
+from tests.faults.ending import wait_for_the_end
 from tests.processes import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]

@@ -4,7 +4,8 @@ import pytest
 from django_q.conf import Conf
 
 from duplication.services import start_duplication
-from tests.faults.checking import assert_sound, wait_for_the_end
+from tests.faults.checking import assert_sound
+from tests.faults.ending import wait_for_the_end
 from tests.faults.sessions import another_session, pids_waiting_for
 from tests.processes import wait_until
 

@@ -1,21 +1,21 @@
 """Twenty-five workers are killed in one duplication."""
 
 import random
-import time
 
 import pytest
 
 from duplication.services import start_duplication
-from operations import runner
-from tests.faults.checking import assert_sound, wait_for_the_end
-from tests.faults.sessions import workers_in_a_step
+from tests.faults.checking import assert_sound
+from tests.faults.ending import wait_for_the_end
+from tests.faults.killing import kill_workers
 from tests.faults.slowing import slowed
 from tests.processes import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
 
-KILLS = 25
 LANES = 4
+# By stage: in the first ones there is one job at a time, and each kill costs its whole lease.
+FIRST, BLOCKS, LATER = 2, 12, {"links": 3, "verify": 6, "drift": 2}
 # Small steps, so that there are hundreds of them to be killed in, and short leases. A killed
 # worker may take a lock along that the others need: the supervisor finds that out sooner, too.
 ENVIRONMENT = {
@@ -23,31 +23,6 @@ ENVIRONMENT = {
     "OPERATION_TIME_BUDGET_SECONDS": 2,
     "OPERATION_STEP_TARGET_MS": 20,
 }
-
-
-def kill_workers(duplication, cluster, chance):
-    """Kill KILLS of the cluster's workers, one after the other, at random moments of a job."""
-    killed = set()
-    while len(killed) < KILLS:
-        # That a job is given up which was killed again and again at the same place is right,
-        # and not what is looked at here: such a one may commit a step first.
-        wait_until(
-            lambda: not duplication.jobs.filter(attempts__gte=runner.MAX_ATTEMPTS - 1).exists(),
-            "the jobs that were killed most have gone on",
-        )
-        if len(killed) == 2:
-            # Up to the blocks there is one job at a time, and each kill costs its whole lease.
-            wait_until(
-                lambda: duplication.jobs.filter(stage="blocks", steps__gt=0).count() == LANES,
-                "all lanes go",
-            )
-        workers = wait_until(lambda: workers_in_a_step(cluster) - killed, "a worker is in a step")
-        worker = chance.choice(sorted(workers, key=lambda process: process.pid))
-        time.sleep(chance.choice([0, chance.uniform(0, 0.3)]))  # the random moment
-        worker.kill()
-        killed.add(worker)
-        duplication.refresh_from_db()
-        assert duplication.is_active, f"it was over after {len(killed)} kills"
 
 
 def test_duplication_whose_workers_are_killed_25_times_is_sound(
@@ -61,7 +36,20 @@ def test_duplication_whose_workers_are_killed_25_times_is_sound(
 
     with slowed("id_map"):
         duplication, _ = start_duplication(episode_id=episode.pk, requested_by=None, lanes=LANES)
-        kill_workers(duplication, cluster, chance)
+        killed = kill_workers(duplication, cluster, chance, times=FIRST)
+        wait_until(
+            lambda: duplication.jobs.filter(stage="blocks", steps__gt=0).count() == LANES,
+            "all lanes go",
+        )
+        killed |= kill_workers(
+            duplication, cluster, chance, times=BLOCKS, before=killed, stage="blocks"
+        )
+    with slowed("duplication_jobs", 0.4, when="NEW.stage <> 'blocks'"):
+        for stage, times in LATER.items():
+            killed |= kill_workers(
+                duplication, cluster, chance, times=times, before=killed, stage=stage
+            )
+    assert len(killed) == 25
 
     wait_for_the_end(duplication)
     assert_sound(duplication)

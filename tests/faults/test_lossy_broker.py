@@ -9,7 +9,8 @@ from django_q.conf import Conf
 from duplication.services import start_duplication
 from operations import delivery
 from tests.faults.brokers import COUNTER
-from tests.faults.checking import assert_sound, wait_for_the_end
+from tests.faults.checking import assert_sound
+from tests.faults.ending import wait_for_the_end
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
 

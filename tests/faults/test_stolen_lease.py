@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from duplication.services import start_duplication
-from tests.faults.checking import assert_sound, wait_for_the_end
+from tests.faults.checking import assert_sound
+from tests.faults.ending import wait_for_the_end
 from tests.faults.sessions import states_of, workers_in_a_step
 from tests.processes import wait_until
 

@@ -1,7 +1,6 @@
 """Workers are killed while they migrate a database, and while they synchronize both ways."""
 
 import random
-import time
 
 import pytest
 
@@ -10,17 +9,15 @@ from migrationsync.dispatch.models import Product
 from migrationsync.models import AppliedChange, LegacyIdMapping, SourceWrite
 from migrationsync.services.jobs import change_job
 from migrationsync.services.running import start_run
-from operations import runner
-from tests.faults.sessions import workers_in_a_step
+from tests.faults.killing import kill_workers
 from tests.faults.slowing import slowed
 from tests.faults.synchronizing import (
     assert_sound,
     execute,
     legacy,
     make_job,
-    wait_for_the_end,
+    wait_for_completion,
 )
-from tests.processes import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
 
@@ -31,28 +28,6 @@ ENVIRONMENT = {
     "OPERATION_TIME_BUDGET_SECONDS": 2,
     "OPERATION_STEP_TARGET_MS": 20,
 }
-
-
-def kill_workers(job, cluster, chance):
-    """Kill KILLS of the cluster's workers, one after the other, at random moments of a step."""
-    killed = set()
-    while len(killed) < KILLS:
-        # That one is given up which was killed again and again at the same place is right, and
-        # not what is looked at here: such a one may commit a step first.
-        wait_until(
-            lambda: not job.jobs.filter(attempts__gte=runner.MAX_ATTEMPTS - 1).exists(),
-            "the checkpoint that was killed most has gone on",
-        )
-        workers = wait_until(
-            lambda: workers_in_a_step(cluster, "migration_checkpoints") - killed,
-            "a worker is in a step",
-        )
-        worker = chance.choice(sorted(workers, key=lambda process: process.pid))
-        time.sleep(chance.choice([0, chance.uniform(0, 0.2)]))  # the random moment
-        worker.kill()
-        killed.add(worker)
-        job.refresh_from_db()
-        assert job.latest_run.is_open, f"it was over after {len(killed)} kills"
 
 
 def test_nothing_is_lost_and_nothing_twice_when_workers_are_killed(
@@ -71,8 +46,8 @@ def test_nothing_is_lost_and_nothing_twice_when_workers_are_killed(
         with slowed("legacy_id_mappings"):
             start_run(job, by=None)
             job.refresh_from_db()
-            kill_workers(job, cluster, chance)
-        wait_for_the_end(job)
+            kill_workers(job, cluster, chance, times=KILLS)
+        wait_for_completion(job)
         assert_sound(job, source)
 
         edit_both_sides()
@@ -88,8 +63,8 @@ def test_nothing_is_lost_and_nothing_twice_when_workers_are_killed(
         with slowed("migration_applied_changes"):
             start_run(job, by=None)
             job.refresh_from_db()
-            kill_workers(job, cluster, chance)
-        wait_for_the_end(job)
+            kill_workers(job, cluster, chance, times=KILLS)
+        wait_for_completion(job)
         assert_sound(job, source)
         # What was new in the target is in the source, once each.
         assert execute("SELECT count(*) FROM dispatch_product")[0][0] == rows[0][0] + EDITED
@@ -104,7 +79,7 @@ def test_nothing_is_lost_and_nothing_twice_when_workers_are_killed(
         # A second run right after changes nothing.
         run, _ = start_run(job, by=None)
         job.refresh_from_db()
-        wait_for_the_end(job)
+        wait_for_completion(job)
         run.refresh_from_db()
         assert not run.changes.exists()
 

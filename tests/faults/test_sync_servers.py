@@ -2,15 +2,13 @@
 written: both come back, and the run goes on by itself."""
 
 import pytest
-from django.core.management import call_command
 
 from config import embedded_postgres
 from config.legacy import legacy_database
 from migrationsync.models import LegacyIdMapping
 from migrationsync.services.running import start_run
 from tests.faults.slowing import slowed
-from tests.faults.synchronizing import assert_sound, legacy, make_job, wait_for_the_end
-from tests.faults.test_restarted_database import PrivateServer
+from tests.faults.synchronizing import assert_sound, legacy, make_job, wait_for_completion
 from tests.processes import wait_until
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
@@ -50,28 +48,11 @@ def test_run_goes_on_by_itself_when_the_source_comes_back(
             there = migrated()
             assert job.status == "running"
             assert embedded_postgres.ensure_running(folder) == url
-            wait_for_the_end(job)
+            wait_for_completion(job)
             assert migrated() > there
             assert_sound(job, source)
     finally:
         embedded_postgres.stop(folder)
-
-
-@pytest.fixture
-def server(transactional_db, tmp_path):
-    server = PrivateServer(tmp_path / "postgres")
-    server.start()
-    try:
-        call_command("migrate", verbosity=0)
-        yield server
-    finally:
-        server.stop()
-
-
-@pytest.fixture
-def start_workers_there(server, start_workers):
-    """Named after the server, so that the workers are gone before it is."""
-    return start_workers
 
 
 def test_run_whose_target_restarts_3_times_is_sound(
@@ -87,5 +68,5 @@ def test_run_whose_target_restarts_3_times_is_sound(
             job.refresh_from_db()
             assert job.latest_run.is_open
             server.restart_immediately()
-        wait_for_the_end(job)
+        wait_for_completion(job)
         assert_sound(job, source)
