@@ -49,7 +49,7 @@ class StartForm(forms.Form):
 def episode_list(request: HttpRequest) -> HttpResponse:
     """One's own episodes, the newest first, with the copy that is being made of each, and what
     other apps show of them."""
-    words = request.GET.get("q", "").replace("\0", "").strip()
+    words = request.GET.get("q", "").strip()
     mine = Episode.objects.visible().filter(owner=request.user.pk)
     found = mine.filter(title__icontains=words) if words else mine
     page = Paginator(found.order_by("-id"), PER_PAGE).get_page(request.GET.get("page"))
