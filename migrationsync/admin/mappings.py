@@ -59,7 +59,7 @@ class LegacyIdMappingAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        text = request.GET.get("q", "").replace("\0", "").strip()[:MAX_TEXT]
+        text = request.GET.get("q", "").strip()[:MAX_TEXT]
         wanted = parse(text)
         refusal = ""
         if text and wanted is None:

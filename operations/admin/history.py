@@ -82,7 +82,7 @@ def event_list(
     """The events up to the sequence of `operation` as it was read. `wanted`: `events` (a
     choice's name), `text` and `before` (a sequence), from a query; nonsense is ignored."""
     choice = next((each for each in CHOICES if each.name == wanted.get("events")), CHOICES[0])
-    text = wanted.get("text", "").replace("\0", "").strip()[:MAX_TEXT]
+    text = wanted.get("text", "").strip()[:MAX_TEXT]
     before = wanted.get("before", "")
     events = _events(operation).filter(choice.condition(operation.kind))
     if text:

@@ -83,7 +83,8 @@ class MappingFactory(DjangoModelFactory):
         model = LegacyIdMapping
 
     entity_type = "offices"
-    legacy_id = factory.Sequence(lambda number: number + 1)
+    # Far from those that tests choose.
+    legacy_id = factory.Sequence(lambda number: number + 1_000_001)
     uuid_id = factory.LazyFunction(uuid7)
     migration_batch = "first"
     source_table = "dispatch_office"
@@ -97,7 +98,8 @@ class QuarantinedRowFactory(DjangoModelFactory):
         model = QuarantinedRow
 
     entity_type = "offices"
-    legacy_id = factory.Sequence(lambda number: number + 1)
+    # Far from those that tests choose.
+    legacy_id = factory.Sequence(lambda number: number + 1_000_001)
     reasons = factory.LazyFunction(
         lambda: [{"column": "rent", "value": "x", "problem": "is no number"}]
     )

@@ -221,7 +221,7 @@ def test_page_filters_events_by_sort_and_words(browser: Client) -> None:
     assert messages_shown(browser, toy, text="Check") == ["Apples"]
     assert messages_shown(browser, toy, text="pause req") == ["by ada"]
     assert messages_shown(browser, toy, text="ada") == ["by ada"]
-    assert messages_shown(browser, toy, text="a\0z%") == []
+    assert messages_shown(browser, toy, text="z%") == []
     assert messages_shown(browser, toy, events="?", before="x") == messages_shown(browser, toy)
 
 
